@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from savemode_cli.core.errors import BadHeader
-from savemode_cli.core.messages import BATCHES_PATH, COUNT_TOKENS_PATH, MESSAGES_PATH, first_words
+from savemode_cli.core.messages import BATCHES_PATH, COUNT_TOKENS_PATH, MESSAGES_PATH, Facts
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case, in the order they came; a name may repeat."""
@@ -188,19 +188,19 @@ def trace_id(caller: Caller, user_id: object, fresh: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, stable))
 
 
-def session_key(caller: Caller, user_id: object, body: bytes) -> str:
+def session_key(caller: Caller, known: Facts) -> str:
     """
     Which conversation a request belongs to, as a short opaque key; a sub-agent's is its own.
 
     From Claude Code's header, else the session inside `metadata.user_id`, else a hash of credential, model, system,
-    tools and first user message. The body is read only in the last case.
+    tools and first user message.
     """
-    session = caller.session_id or _session_in(user_id)
+    session = caller.session_id or _session_in(known.user_id)
     parts = [caller.product, caller.agent_id or ""]
     if session is not None:
         parts.append(session)
     else:
-        parts += [caller.key_fingerprint, hashlib.sha256(first_words(body)).hexdigest()]
+        parts += [caller.key_fingerprint, known.model or "", hashlib.sha256(b"\0".join(known.opening)).hexdigest()]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -18,6 +18,7 @@ from savemode_cli.core.caller import (
     without_posthog_headers,
 )
 from savemode_cli.core.errors import BadHeader
+from savemode_cli.core.messages import Facts, facts
 from tests.cases import cases
 
 FRESH = "11111111-2222-4333-8444-555555555555"
@@ -217,9 +218,9 @@ def test_session_from_its_id(headers: dict[str, str], user_id: object) -> None:
     """
     All spellings of one session give one key, and the body is not needed.
     """
-    expected = session_key(Caller("wizard", idle_prone=False, session_id=SESSION), None, b"")
+    expected = session_key(Caller("wizard", idle_prone=False, session_id=SESSION), Facts())
 
-    assert expected == session_key(read_caller(encoded(headers), "wizard"), user_id, b"not read")
+    assert expected == session_key(read_caller(encoded(headers), "wizard"), Facts(user_id=user_id))
 
 
 def test_sub_agent_has_its_own_session() -> None:
@@ -229,7 +230,7 @@ def test_sub_agent_has_its_own_session() -> None:
     main = read_caller(encoded({"x-claude-code-session-id": SESSION}), "wizard")
     agent = read_caller(encoded({"x-claude-code-session-id": SESSION, "x-claude-code-agent-id": "a1"}), "wizard")
 
-    assert session_key(main, None, b"") != session_key(agent, None, b"")
+    assert session_key(main, Facts()) != session_key(agent, Facts())
 
 
 def conversation(first: str, *, marked: bool = False, turns: int = 1, system: str = "s") -> bytes:
@@ -249,12 +250,12 @@ def test_session_without_an_id() -> None:
     The beginning of a conversation identifies it, whatever is marked and however long it has become.
     """
     caller = read_caller(encoded({"x-api-key": "k"}), "wizard")
-    key = session_key(caller, None, conversation("hi"))
+    key = session_key(caller, facts(conversation("hi")))
 
-    assert key == session_key(caller, None, conversation("hi", marked=True, turns=3))
-    assert key != session_key(caller, None, conversation("ho"))
-    assert key != session_key(caller, None, conversation("hi", system="other"))
-    assert key != session_key(read_caller(encoded({"x-api-key": "l"}), "wizard"), None, conversation("hi"))
+    assert key == session_key(caller, facts(conversation("hi", marked=True, turns=3)))
+    assert key != session_key(caller, facts(conversation("ho")))
+    assert key != session_key(caller, facts(conversation("hi", system="other")))
+    assert key != session_key(read_caller(encoded({"x-api-key": "l"}), "wizard"), facts(conversation("hi")))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"messages":[3]}', b'{"messages":' + b"[" * 5000])
@@ -262,7 +263,7 @@ def test_session_of_any_body(body: bytes) -> None:
     """
     A body that cannot be read still has a session key.
     """
-    assert len(session_key(read_caller([], "wizard"), None, body)) == 16
+    assert len(session_key(read_caller([], "wizard"), facts(body))) == 16
 
 
 def test_our_headers_stay_here() -> None:
