@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import UNSET
 
@@ -45,7 +45,7 @@ class Absent:
 ABSENT: Final = Absent()
 
 TtlPolicy = Literal["off", "product", "always"]
-TTL_POLICIES: tuple[TtlPolicy, ...] = ("off", "product", "always")
+TTL_POLICIES: tuple[TtlPolicy, ...] = get_args(TtlPolicy)
 
 CACHE_TTL = "cache-ttl"
 """The name of the rule that raises breakpoints from 5 minutes to 1 hour."""
@@ -351,6 +351,13 @@ class Choice:
 
     upgrade: bool
     last_used: datetime
+
+
+def writes_one_hour(known: Facts, edits: Sequence[Edit]) -> bool:
+    """
+    Whether a body sent with these edits writes its cache for an hour, at its first breakpoint at least.
+    """
+    return bool(edits) or any(one.kind == ONE_HOUR for one in known.breakpoints)
 
 
 def sticky(previous: Choice | None, wanted: bool, now: datetime) -> Choice:

@@ -1,0 +1,88 @@
+"""
+The command `savemode`: registration, and what an error looks like.
+
+Rule of this file: a command is a plain function in a file of its own; nothing heavy is imported before it is used.
+To add a subcommand: `cli/<name>.py` with one function, one line below, one section in the README.
+"""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from savemode_cli.cli import demo, diff_request, run, serve
+from savemode_cli.core.errors import SavemodeError
+
+app = typer.Typer(
+    name="savemode",
+    help="See and upgrade what Anthropic Messages API calls cache: a local proxy and its tools.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run.run)
+app.command("diff-request")(diff_request.diff_request)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from savemode_cli import __version__
+
+        typer.echo(f"savemode {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """
+    Run the command and leave with its exit code: 0 done, 1 a negative answer, 2 misuse, 130 interrupted.
+    """
+    try:
+        code = app(standalone_mode=False)
+    except SavemodeError as error:
+        code = fail(error.message, error.hint, error.code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has left (`savemode ... | head`). Nothing more can be said, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        # Typer's own errors of usage; it keeps their class to itself.
+        if not hasattr(error, "format_message"):
+            raise
+        code = _misused(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(message: str, hint: str = "", code: str = "") -> int:
+    """
+    Say what is wrong in one `error:` line and, below it, what to do; the exit code for it.
+    """
+    typer.echo(f"error: {message}" + (f" [{code}]" if code else ""), err=True)
+    if hint:
+        typer.echo(f"  {hint}", err=True)
+    return 2
+
+
+def _misused(error: Exception) -> int:
+    message = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message)
+        return 0
+    command = context.command_path if context is not None else "savemode"
+    return fail(message.rstrip("."), f"see {command} --help", "usage")

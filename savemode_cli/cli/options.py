@@ -1,0 +1,52 @@
+"""
+The options that several commands share, spelled once.
+
+Rule of this file: an option left out is None, so that config files and environment can speak.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Upstream = Annotated[str | None, typer.Option(help="Where requests go: an http(s) address.  [default: the real API]")]
+Product = Annotated[
+    str | None, typer.Option(help="Product of /v1/messages; only idle-prone ones are upgraded.  [default: llm_gateway]")
+]
+TtlPolicy = Annotated[
+    str | None,
+    typer.Option("--ttl-policy", help="Which requests to upgrade: off, product or always.  [default: product]"),
+]
+Compat = Annotated[
+    str | None, typer.Option(help="'upstream' reproduces PostHog's gateway, faults included.  [default: none]")
+]
+Debug = Annotated[
+    bool | None, typer.Option("--debug", help="Let COST_CONTROLS_ENABLED=true open the gate. Loopback only.")
+]
+Observe = Annotated[
+    bool | None, typer.Option("--observe", help="Show what would be edited, and send the original bytes.")
+]
+NoBetaHeader = Annotated[
+    bool | None, typer.Option("--no-beta-header", help="Do not name the extended cache TTL in anthropic-beta.")
+]
+AllowBedrock = Annotated[
+    bool | None, typer.Option("--allow-bedrock", help="Upgrade Bedrock and Vertex models too (4.5 and later).")
+]
+AllowOauthEdits = Annotated[
+    bool | None, typer.Option("--allow-oauth-edits", help="Edit subscription (OAuth) traffic too.")
+]
+ForwardPosthog = Annotated[
+    bool | None,
+    typer.Option("--forward-posthog-headers", help="Pass x-posthog-* on to an upstream that is itself a gateway."),
+]
+Config = Annotated[Path | None, typer.Option("--config", help="A TOML file of options.")]
+LogFormat = Annotated[str | None, typer.Option("--log-format", help="text or json.  [default: text]")]
+Quiet = Annotated[bool | None, typer.Option("--quiet", "-q", help="Only the line of each request.")]
+Verbose = Annotated[bool | None, typer.Option("--verbose", "-v", help="Also sizes, session and trace ids.")]
+
+
+def negated(flag: bool | None) -> bool | None:
+    """
+    `--no-x` as the value of the option x: not given stays not given.
+    """
+    return None if flag is None else not flag

@@ -1,0 +1,120 @@
+"""
+`savemode run -- CMD`: a proxy around one command.
+
+Rule of this file: the command is what matters. Its output is its own, its exit code is ours, and what savemode has to
+say comes on stderr when it is over.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savemode_cli.cli import options
+from savemode_cli.cli.serve import announcer, compose, printer, wants_colour
+
+if TYPE_CHECKING:
+    from savemode_cli.cli.serve import Proxy
+    from savemode_cli.core.exchange import Exchange
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARGUMENT ...]", help="What to run.")],
+    upstream: options.Upstream = None,
+    product: options.Product = None,
+    ttl_policy: options.TtlPolicy = None,
+    debug: options.Debug = None,
+    observe: options.Observe = None,
+    config: options.Config = None,
+    log_format: options.LogFormat = None,
+    verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Print each request to stderr.")] = None,
+) -> None:
+    """
+    Run a command with ANTHROPIC_BASE_URL set to a proxy of its own, and print a receipt at the end.
+    """
+    from savemode_cli.config import load, override_value
+    from savemode_cli.core.gate import gate_warning
+    from savemode_cli.core.summary import Summary
+    from savemode_cli.proxy.server import run_in_loop
+    from savemode_cli.views.terminal import Ink, receipt
+
+    flags = {
+        "upstream": upstream,
+        "product": product,
+        "ttl_policy": ttl_policy,
+        "debug": debug,
+        "observe": observe,
+        "log_format": log_format,
+        "verbose": verbose,
+    }
+    settings = load({**flags, "host": "127.0.0.1", "port": 0}, config=config)
+    announce = announcer(sys.stderr)
+    warning = gate_warning(override_value(), debug=settings.debug)
+    if warning is not None:
+        announce(warning.event, warning.text)
+    show = printer(settings, sys.stderr)
+    total = Summary()
+
+    def record(exchange: "Exchange") -> None:
+        nonlocal total
+        total = total.add(exchange)
+        if settings.verbose:
+            show(exchange)
+
+    proxy = compose(settings, record, announce, handle_signals=False)
+    code = run_in_loop(lambda: _around(proxy, command))
+    typer.echo(receipt(total, Ink(colour=wants_colour(sys.stderr)), proxy.gate()), err=True)
+    raise typer.Exit(code)
+
+
+async def _around(proxy: "Proxy", command: list[str]) -> int:
+    from savemode_cli.proxy.server import serve
+
+    serving = asyncio.create_task(serve(proxy.server, proxy.listener, proxy.transport))
+    try:
+        return await _run(command, proxy.url)
+    finally:
+        proxy.server.should_exit = True
+        await serving
+
+
+async def _run(command: list[str], url: str) -> int:
+    """
+    The command's exit code; 127 if there is no such command, 126 if it cannot be run, 128 + n if signal n ended it.
+    """
+    environ = {"ENABLE_TOOL_SEARCH": "true", **os.environ, "ANTHROPIC_BASE_URL": url}
+    try:
+        process = await asyncio.create_subprocess_exec(*command, env=environ)
+    except FileNotFoundError:
+        typer.echo(f"error: no such command: {command[0]}", err=True)
+        return 127
+    except OSError as error:
+        typer.echo(f"error: cannot run {command[0]}: {(error.strerror or str(error)).lower()}", err=True)
+        return 126
+    loop = asyncio.get_running_loop()
+    for number in _PASSED_ON:
+        loop.add_signal_handler(number, _pass_on, process, number)
+    code = await process.wait()
+    return 128 - code if code < 0 else code
+
+
+def _pass_on(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """
+    Hand a signal to the command, unless the terminal has sent it to both of us already (Ctrl-C, Ctrl-\\).
+    """
+    if number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground():
+        return
+    if process.returncode is None:
+        process.send_signal(number)
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False

@@ -1,0 +1,294 @@
+"""
+`savemode serve`: the proxy.
+
+Rule of this file: the composition root. Transport, relay, server and the sinks of an exchange meet here; `run` and
+`demo` use the same composition.
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from savemode_cli.cli import options
+
+if TYPE_CHECKING:
+    import socket
+
+    import httpx
+
+    from savemode_cli.config import Settings
+    from savemode_cli.core.exchange import Exchange
+    from savemode_cli.core.gate import GateState
+    from savemode_cli.proxy.server import Server
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.  [default: 8787]")] = None,
+    upstream: options.Upstream = None,
+    product: options.Product = None,
+    ttl_policy: options.TtlPolicy = None,
+    debug: options.Debug = None,
+    observe: options.Observe = None,
+    compat: options.Compat = None,
+    no_beta_header: options.NoBetaHeader = None,
+    allow_bedrock: options.AllowBedrock = None,
+    allow_oauth_edits: options.AllowOauthEdits = None,
+    forward_posthog_headers: options.ForwardPosthog = None,
+    allow_remote: Annotated[
+        bool | None, typer.Option("--allow-remote", help="Permit an address that other machines can reach.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="A further name under which we may be addressed.")
+    ] = None,
+    grace_s: Annotated[
+        float | None, typer.Option("--grace-s", help="Seconds that running requests get at the end.  [default: 30]")
+    ] = None,
+    config: options.Config = None,
+    log_format: options.LogFormat = None,
+    quiet: options.Quiet = None,
+    verbose: options.Verbose = None,
+) -> None:
+    """
+    Run the proxy and print every request and each transform.
+    """
+    from savemode_cli.config import load
+    from savemode_cli.proxy.server import run_in_loop
+    from savemode_cli.proxy.server import serve as serve_until_stopped
+
+    settings = load(
+        {
+            "host": host,
+            "port": port,
+            "upstream": upstream,
+            "product": product,
+            "ttl_policy": ttl_policy,
+            "debug": debug,
+            "observe": observe,
+            "compat": compat,
+            "beta_header": options.negated(no_beta_header),
+            "allow_bedrock": allow_bedrock,
+            "allow_oauth_edits": allow_oauth_edits,
+            "forward_posthog_headers": forward_posthog_headers,
+            "allow_remote": allow_remote,
+            "allow_host": allow_host or None,
+            "grace_s": grace_s,
+            "log_format": log_format,
+            "quiet": quiet,
+            "verbose": verbose,
+        },
+        config=config,
+    )
+    proxy = compose(settings, printer(settings, sys.stdout), announcer(sys.stderr))
+    say_hello(settings, proxy.url, proxy.gate(), sys.stderr)
+    run_in_loop(lambda: serve_until_stopped(proxy.server, proxy.listener, proxy.transport))
+    typer.echo("savemode stopped", err=True)
+    if proxy.server.signal == signal.SIGINT:
+        raise typer.Exit(130)
+
+
+class Proxy:
+    """
+    A proxy that is put together and listens, but does not serve yet.
+    """
+
+    def __init__(
+        self,
+        server: "Server",
+        listener: "socket.socket",
+        transport: "httpx.AsyncBaseTransport",
+        gate: "Callable[[], GateState]",
+        url: str,
+    ) -> None:
+        """
+        `url` is what a client's base URL must be.
+        """
+        self.server = server
+        self.listener = listener
+        self.transport = transport
+        self.gate = gate
+        self.url = url
+
+
+def compose(
+    settings: "Settings",
+    record: "Callable[[Exchange], None]",
+    announce: Callable[[str, str], None],
+    *,
+    handle_signals: bool = True,
+) -> Proxy:
+    """
+    Put transport, relay and server together and open the port.
+
+    Raises:
+        ConfigError: the address is not allowed, the port is taken, or the upstream is this proxy itself.
+    """
+    from urllib.parse import urlsplit
+
+    from savemode_cli.config import override_value, proxy_for
+    from savemode_cli.proxy.relay import Relay, RelaySettings
+    from savemode_cli.proxy.server import Gateway, Server, is_loopback, listen
+    from savemode_cli.proxy.transport import AiohttpTransport
+
+    _check_address(settings, loopback=is_loopback(settings.host))
+    listener = listen(settings.host, settings.port)
+    port = listener.getsockname()[1]
+    _check_upstream(settings, port, listener)
+    transport = AiohttpTransport(
+        settings.upstream,
+        connect_timeout_s=settings.connect_timeout_s,
+        read_timeout_s=settings.read_timeout_s,
+        proxy=proxy_for(settings.upstream),
+    )
+    relay_settings = RelaySettings(
+        policy=settings.policy,
+        upstream_path=urlsplit(settings.upstream).path.encode(),
+        products=settings.products,
+        debug=settings.debug,
+        observe=settings.observe,
+        beta_header=settings.beta_header,
+        forward_posthog_headers=settings.forward_posthog_headers,
+    )
+    relay = Relay(relay_settings, transport, record, announce=announce, env_value=override_value)
+    hosts = frozenset({settings.host.lower(), *settings.allow_host})
+    gateway = Gateway(relay, hosts=hosts, any_address=settings.allow_remote)
+    server = Server(gateway, grace_s=settings.grace_s, handle_signals=handle_signals)
+    return Proxy(server, listener, transport, relay.gate, f"http://{_shown_host(settings.host)}:{port}")
+
+
+def printer(settings: "Settings", out: TextIO) -> "Callable[[Exchange], None]":
+    """
+    The sink that prints each exchange, as text or as one JSON object a line.
+    """
+    import json
+
+    from savemode_cli.views.terminal import Ink, detail_lines, request_line
+
+    ink = Ink(colour=wants_colour(out))
+
+    def show(exchange: "Exchange") -> None:
+        if settings.log_format == "json":
+            lines = [json.dumps(exchange.to_json(), separators=(",", ":"))]
+        else:
+            lines = [request_line(exchange, ink)]
+            if not settings.quiet:
+                lines += detail_lines(exchange, ink, verbose=settings.verbose)
+        try:
+            out.write("\n".join(lines) + "\n")
+            out.flush()
+        except (OSError, ValueError):
+            # The reader has left (`savemode serve | head`): the requests matter more than their log.
+            return
+
+    return show
+
+
+def announcer(out: TextIO) -> Callable[[str, str], None]:
+    """
+    Says what cannot wait for a report: a constant name to grep for, then a sentence.
+    """
+    from savemode_cli.views.terminal import Ink, printable
+
+    ink = Ink(colour=wants_colour(out))
+
+    def announce(event: str, text: str) -> None:
+        out.write(f"{ink('WARNING', 'yellow')} {event}: {printable(text)}\n")
+        out.flush()
+
+    return announce
+
+
+def wants_colour(out: TextIO) -> bool:
+    """
+    Colour only on a terminal, and never against NO_COLOR (https://no-color.org).
+    """
+    import os
+
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say_hello(settings: "Settings", url: str, gate: "GateState", out: TextIO) -> None:
+    """
+    The banner and, before it, the warnings about the gate and the address.
+    """
+    from savemode_cli import __version__
+    from savemode_cli.config import override_value
+    from savemode_cli.core.gate import gate_warning
+    from savemode_cli.views.terminal import Ink, banner
+
+    announce = announcer(out)
+    warning = gate_warning(override_value(), debug=settings.debug)
+    if warning is not None:
+        announce(warning.event, warning.text)
+    if settings.allow_remote:
+        announce("listening_beyond_loopback", f"anyone who can reach {url} can send requests with their own keys here")
+    products = settings.products
+    prone = products.idle_prone[settings.product]
+    everyone = ", ".join(sorted(name for name, is_prone in products.idle_prone.items() if is_prone))
+    policy = {"off": "off: nothing is edited", "always": "always: every product"}.get(
+        settings.ttl_policy, f"product: {everyone}"
+    )
+    if settings.observe:
+        policy += "; observing only, the original bytes are sent"
+    if settings.compat != "none":
+        policy += "; compat upstream"
+    product = f"{settings.product} ({'' if prone else 'not '}idle-prone)"
+    text = banner(
+        __version__,
+        url,
+        settings.upstream,
+        gate,
+        policy,
+        product,
+        _hints(settings, gate, prone),
+        Ink(colour=wants_colour(out)),
+    )
+    out.write(text + "\n")
+    out.flush()
+
+
+def _hints(settings: "Settings", gate: "GateState", idle_prone: bool) -> list[str]:
+    hints = []
+    if not gate.on and not settings.observe:
+        hints.append("open the gate: COST_CONTROLS_ENABLED=true savemode serve --debug, or send")
+        hints.append("x-posthog-flag-llm-gateway-cost-controls: true with each request")
+    if settings.ttl_policy == "product" and not idle_prone:
+        hints.append("nothing on /v1/messages is upgraded: --product posthog_code or --ttl-policy always")
+    return hints
+
+
+def _check_address(settings: "Settings", *, loopback: bool) -> None:
+    from savemode_cli.core.errors import ConfigError
+
+    if loopback:
+        return
+    if settings.debug:
+        raise ConfigError(
+            f"debug listens on loopback only, not on {settings.host}", hint="leave out --debug, or --host"
+        )
+    if not settings.allow_remote:
+        raise ConfigError(
+            f"{settings.host} can be reached from other machines", hint="add --allow-remote if that is what you want"
+        )
+
+
+def _check_upstream(settings: "Settings", port: int, listener: Any) -> None:
+    from urllib.parse import urlsplit
+
+    from savemode_cli.core.errors import ConfigError
+    from savemode_cli.proxy.server import is_loopback
+
+    parts = urlsplit(settings.upstream)
+    theirs = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    if theirs == port and (is_loopback(parts.hostname or "") or parts.hostname == settings.host):
+        listener.close()
+        raise ConfigError(
+            f"the upstream {settings.upstream} is this proxy itself", hint="give another --port or --upstream"
+        )
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

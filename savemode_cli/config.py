@@ -1,0 +1,283 @@
+"""
+What a person configured: flags, files and environment, merged into one `Settings`.
+
+Rule of this file: the only reader of environment variables and of config files. The order, first match wins: flags,
+`--config FILE`, environment, `./savemode.toml`, the user's config directory, defaults.
+
+A config file is TOML with the names of the options (`ttl_policy = "always"`), a `[products]` table
+(`ide = { idle_prone = true }`) and an `[aliases]` table (`editor = "ide"`) that add to the built-in ones.
+"""
+
+import difflib
+import os
+import tomllib
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from savemode_cli.core.caller import ALIASES, KNOWN_PRODUCTS, PRODUCTS, Products
+from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.gate import DEBUG_ENV, ENV
+from savemode_cli.core.transform import TTL_POLICIES, Policy, TtlPolicy
+
+PREFIX = "SAVEMODE_"
+FILE_NAME = "savemode.toml"
+DEFAULT_UPSTREAM = "https://api.anthropic.com"
+LOG_FORMATS = ("text", "json")
+COMPATS = ("none", "upstream")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    Everything that can be configured, checked. Times are seconds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    upstream: str = DEFAULT_UPSTREAM
+    product: str = PRODUCTS.default
+    ttl_policy: TtlPolicy = "product"
+    compat: str = "none"
+    debug: bool = False
+    observe: bool = False
+    beta_header: bool = True
+    allow_bedrock: bool = False
+    allow_oauth_edits: bool = False
+    allow_remote: bool = False
+    allow_host: tuple[str, ...] = ()
+    forward_posthog_headers: bool = False
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 900.0
+    grace_s: float = 30.0
+    log_format: str = "text"
+    quiet: bool = False
+    verbose: bool = False
+    products: Products = PRODUCTS
+
+    @property
+    def policy(self) -> Policy:
+        """
+        What the transform may change.
+        """
+        return Policy(
+            ttl=self.ttl_policy,
+            compat=self.compat == "upstream",
+            allow_bedrock=self.allow_bedrock,
+            allow_oauth=self.allow_oauth_edits,
+        )
+
+
+def load(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    config: Path | None = None,
+    folder: Path | None = None,
+    user_folder: Path | None = None,
+) -> Settings:
+    """
+    Merge all sources. A flag that is None was not given. `folder` and `user_folder` are for tests.
+
+    Raises:
+        ConfigError: naming the source, the option, what was found and what is allowed.
+    """
+    environ = os.environ if environ is None else environ
+    layers: list[tuple[str, dict[str, Any]]] = [("flag", {key: v for key, v in flags.items() if v is not None})]
+    if config is not None:
+        layers.append((str(config), _read_file(config, must_exist=True)))
+    layers.append(("environment", _from_environment(environ)))
+    places = ((folder or Path()) / FILE_NAME, (user_folder or _user_folder()) / FILE_NAME)
+    layers += [(str(place), _read_file(place, must_exist=False)) for place in places]
+    merged: dict[str, Any] = {}
+    for source, layer in reversed(layers):
+        for name, value in layer.items():
+            merged[name] = _checked(source, name, value)
+    tables = [layer for _, layer in reversed(layers)]
+    merged["products"] = _products(merged, tables)
+    merged["product"] = merged["products"].default
+    merged.pop("aliases", None)
+    return Settings(**merged)
+
+
+def override_value(environ: Mapping[str, str] | None = None) -> str | None:
+    """
+    What `COST_CONTROLS_ENABLED` holds at this moment; None if it is not set.
+    """
+    return (os.environ if environ is None else environ).get(ENV)
+
+
+def proxy_for(upstream: str) -> str | None:
+    """
+    The HTTP proxy that the environment (`HTTPS_PROXY`, `NO_PROXY`) names for an upstream.
+    """
+    parts = urlsplit(upstream)
+    if parts.hostname in ("127.0.0.1", "localhost", "::1") or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
+
+
+def _user_folder() -> Path:
+    import platformdirs  # noqa: PLC0415 - only when a file may be there; it costs start-up time
+
+    return Path(platformdirs.user_config_dir("savemode", appauthor=False))
+
+
+def _read_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as error:
+        if must_exist:
+            raise ConfigError(f"no such config file: {path}", hint="give --config the path of a TOML file") from error
+        return {}
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}", hint="see the README for an example") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if environ.get(DEBUG_ENV, "").strip().lower() == "true":
+        found["debug"] = True
+    for key, value in environ.items():
+        if key.startswith(PREFIX):
+            found[key.removeprefix(PREFIX).lower()] = value
+    return found
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in ("true", "1", "yes", "on"):
+        return True
+    if isinstance(value, str) and value.strip().lower() in ("false", "0", "no", "off", ""):
+        return False
+    raise ValueError("true or false")
+
+
+def _port(value: object) -> int:
+    number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
+    if not 0 <= number <= 65535:
+        raise ValueError("a number from 0 to 65535 (0: a free port)")
+    return number
+
+
+def _seconds(value: object) -> float:
+    number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    if not 0 < number < 86_400:
+        raise ValueError("a number of seconds above 0")
+    return number
+
+
+def _words(value: object) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(one, str) for one in items):
+        raise ValueError("a list of names")
+    return tuple(one.strip().lower() for one in items if one.strip())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a text")
+    return value.strip()
+
+
+def _one_of(*allowed: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value.strip().lower() not in allowed:
+            raise ValueError(" | ".join(allowed))
+        return value.strip().lower()
+
+    return check
+
+
+def _upstream(value: object) -> str:
+    parts = urlsplit(value.strip()) if isinstance(value, str) else urlsplit("")
+    bare = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
+        raise ValueError("an http:// or https:// address, without user, query or fragment")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("an address whose port is a number up to 65535") from None
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("a table")
+    return value
+
+
+_CHECKS: dict[str, Callable[[object], object]] = {
+    "host": _text,
+    "port": _port,
+    "upstream": _upstream,
+    "product": _text,
+    "ttl_policy": _one_of(*TTL_POLICIES),
+    "compat": _one_of(*COMPATS),
+    "allow_host": _words,
+    "connect_timeout_s": _seconds,
+    "read_timeout_s": _seconds,
+    "grace_s": _seconds,
+    "log_format": _one_of(*LOG_FORMATS),
+    "products": _table,
+    "aliases": _table,
+}
+_CHECKS |= {one.name: _boolean for one in fields(Settings) if one.type is bool}
+
+OPTIONS = tuple(sorted(_CHECKS))
+"""The names of all options, as a config file and, in capitals behind `SAVEMODE_`, the environment spell them."""
+
+
+def _checked(source: str, name: str, value: object) -> object:
+    place = {
+        "flag": f"--{name.replace('_', '-')}",
+        "environment": f"{PREFIX}{name.upper()}",
+    }.get(source, f"{source}: {name}")
+    if name not in _CHECKS:
+        near = difflib.get_close_matches(name, OPTIONS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(OPTIONS)}"
+        raise ConfigError(f"{place}: there is no such option", hint=hint)
+    try:
+        return _CHECKS[name](value)
+    except ValueError as error:
+        wanted = str(error) if "invalid literal" not in str(error) else "a number"
+        raise ConfigError(f"{place} is {_shown(value)}", hint=f"give {wanted}") from None
+
+
+def _shown(value: object) -> str:
+    """
+    A value in an error, unless it looks as if it held a credential: `http://user:password@host`, `?key=...`.
+    """
+    text = repr(value)
+    return "not usable" if "@" in text or "?" in text or "sk-" in text else text
+
+
+def _products(merged: Mapping[str, Any], layers: list[dict[str, Any]]) -> Products:
+    idle_prone = dict(KNOWN_PRODUCTS)
+    aliases = dict(ALIASES)
+    for layer in layers:
+        for name, row in layer.get("products", {}).items():
+            if not isinstance(row, dict) or not isinstance(row.get("idle_prone"), bool):
+                raise ConfigError(f"product {name} needs idle_prone", hint=f"{name} = {{ idle_prone = true }}")
+            idle_prone[name] = row["idle_prone"]
+        for name, target in layer.get("aliases", {}).items():
+            aliases[name] = str(target)
+    table = Products(idle_prone, aliases, PRODUCTS.default)
+    for name, target in aliases.items():
+        if target not in idle_prone:
+            raise ConfigError(f"alias {name} names no known product: {target}", hint=_known(table))
+    default = table.resolve(merged.get("product", PRODUCTS.default))
+    if default is None:
+        raise ConfigError(f"unknown product {merged['product']!r}", hint=_known(table))
+    return Products(idle_prone, aliases, default)
+
+
+def _known(table: Products) -> str:
+    return f"known products: {', '.join(sorted({*table.idle_prone, *table.aliases}))}"

@@ -1,0 +1,494 @@
+"""
+The life of one request, from its first byte to its record.
+
+Rule of this file: `Relay.admit` reads top to bottom in the order in which things happen. It decides nothing about TTLs,
+products or flags itself; it asks the core, moves bytes, and remembers what the core said for the next request.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter
+from uuid import uuid4
+
+import httpx
+
+from savemode_cli.core.caller import (
+    PRODUCTS,
+    Caller,
+    Products,
+    read_caller,
+    read_route,
+    session_key,
+    trace_id,
+    without_posthog_headers,
+)
+from savemode_cli.core.errors import BadHeader, UpstreamUnreachable
+from savemode_cli.core.exchange import Exchange, Outcome
+from savemode_cli.core.gate import GateState, gate
+from savemode_cli.core.messages import Facts, blames_cache_control, error_body, facts, with_beta
+from savemode_cli.core.transform import (
+    CACHE_TTL,
+    Choice,
+    Edit,
+    Policy,
+    Skip,
+    revert,
+    sticky,
+    transform,
+    writes_one_hour,
+)
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"expect",  # answered by our own server before the body was read
+        b"host",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_BETA = b"anthropic-beta"
+_REMEMBERED_SESSIONS = 10_000
+_LONGEST_ERROR_BYTES = 256 * 1024  # an error body longer than this is passed on unread
+
+CLOSED = GateState(on=False, why="not judged")
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """
+    What does not change while the relay runs. `upstream_path` is the path of the upstream's URL, without a slash at the end.
+    """
+
+    policy: Policy
+    upstream_path: bytes = b""
+    products: Products = PRODUCTS
+    debug: bool = False
+    observe: bool = False
+    beta_header: bool = True
+    forward_posthog_headers: bool = False
+
+
+@dataclass(slots=True)
+class Inbound:
+    """
+    A request as it came. `body` is its bytes if it is to be judged, else it may be a stream that only passes through;
+    the relay puts what it sends in its place.
+
+    `finish_anyway` is set by the relay: the call goes on although the client has hung up, for it is paid for anyway.
+    `gone` is set by the server: the client hung up while it was still sending.
+    """
+
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: RawHeaders
+    body: bytes | httpx.AsyncByteStream
+    finish_anyway: bool = False
+    gone: bool = False
+
+    @property
+    def path(self) -> str:
+        """
+        The path as text, as it was spelled.
+        """
+        return self.raw_path.decode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """
+    The answer's head, and its body as it arrives.
+    """
+
+    status: int
+    headers: RawHeaders
+    chunks: AsyncIterator[bytes]
+
+
+@dataclass(slots=True)
+class _Journal:
+    """
+    What becomes known about an exchange while it runs.
+    """
+
+    id: str
+    started_at: datetime
+    clock: float
+    inbound: Inbound
+    request_bytes: int
+    product: str = ""
+    gate: GateState = CLOSED
+    known: Facts = field(default_factory=Facts)
+    edits: tuple[Edit, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    session: str | None = None
+    trace_id: str | None = None
+    observed: bool = False
+    resent: bool = False
+    status: int | None = None
+    first_byte_ms: float | None = None
+    response_bytes: int = 0
+    outcome: Outcome = "ok"
+    error: str = ""
+    upstream_request_id: str | None = None
+
+    @property
+    def edited(self) -> bool:
+        """
+        Whether the body on its way is not the client's.
+        """
+        return bool(self.edits) and not self.observed and not self.resent
+
+    def skip(self, code: str, why: str) -> None:
+        """
+        Leave the whole request alone, for this reason.
+        """
+        self.edits, self.skips = (), (Skip(CACHE_TTL, (), code, why),)
+
+    def elapsed_ms(self) -> float:
+        return (perf_counter() - self.clock) * 1000
+
+    def exchange(self) -> Exchange:
+        return Exchange(
+            id=self.id,
+            started_at=self.started_at,
+            duration_ms=self.elapsed_ms(),
+            first_byte_ms=self.first_byte_ms,
+            method=self.inbound.method,
+            path=self.inbound.path,
+            product=self.product,
+            model=self.known.model,
+            gate=self.gate,
+            edits=self.edits,
+            skips=self.skips,
+            status=self.status,
+            outcome=self.outcome,
+            request_bytes=self.request_bytes,
+            response_bytes=self.response_bytes,
+            session=self.session,
+            trace_id=self.trace_id,
+            upstream_request_id=self.upstream_request_id,
+            observed=self.observed,
+            resent=self.resent,
+            error=self.error,
+        )
+
+
+class Relay:
+    """
+    Carries requests to one upstream. Everything it needs is given to it: the transport, the clock, the sink.
+
+    `record` is called once per exchange, after its last byte, and must not raise. `announce` tells the person at the
+    terminal what cannot wait for a report.
+    """
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        transport: httpx.AsyncBaseTransport,
+        record: Callable[[Exchange], None],
+        *,
+        announce: Callable[[str, str], None] = lambda _event, _text: None,
+        env_value: Callable[[], str | None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """
+        `env_value` is asked at each request for what `COST_CONTROLS_ENABLED` holds then.
+        """
+        self.settings = settings
+        self.in_flight = 0
+        self.stopped_models: set[str | None] = set()
+        self._transport = transport
+        self._record = record
+        self._announce = announce
+        self._env_value = env_value
+        self._now = now
+        self._choices: OrderedDict[str, Choice] = OrderedDict()
+        self._base_url = httpx.URL("http://upstream")  # the transport knows the address; the target is an extension
+
+    def gate(self, flags: dict[str, str] | None = None) -> GateState:
+        """
+        The gate as it stands now, for a request with these flags.
+        """
+        return gate(flags, self._env_value(), debug=self.settings.debug)
+
+    @asynccontextmanager
+    async def admit(self, inbound: Inbound) -> AsyncIterator[Outbound]:
+        """
+        Judge, forward, and yield the answer; on the way out, whatever happened, record it once.
+        """
+        journal = _Journal(f"req_sm_{uuid4().hex[:20]}", self._now(), perf_counter(), inbound, _size(inbound))
+        self.in_flight += 1
+        response: httpx.Response | None = None
+        try:
+            try:
+                target, headers = self._judge(inbound, journal)
+                response = await self._send(inbound, target, headers)
+                response = await self._resend_if_blamed(response, inbound, target, journal)
+            except BadHeader as error:
+                yield self._refuse(journal, 400, "invalid_request_error", f"{error.message}; {error.hint}")
+                return
+            except UpstreamUnreachable as error:
+                journal.outcome = "client_gone" if inbound.gone else "unreachable"
+                yield self._refuse(journal, error.status, error.api_type, error.message)
+                return
+            # The body may be megabytes and the answer may take minutes: nobody needs it any more.
+            inbound.body = b""
+            yield self._answer(response, journal)
+        except asyncio.CancelledError:
+            journal.outcome = "client_gone"
+            raise
+        except UpstreamUnreachable as error:
+            journal.outcome, journal.error = "broken", error.message
+            raise
+        finally:
+            if response is not None:
+                await _stream(response).aclose()
+            self.in_flight -= 1
+            self._record(journal.exchange())
+
+    def _judge(self, inbound: Inbound, journal: _Journal) -> tuple[bytes, RawHeaders]:
+        """
+        Where to send the request and with which headers; `inbound.body` becomes what is sent.
+        """
+        settings = self.settings
+        route = read_route(inbound.path, settings.products)
+        caller = read_caller(inbound.headers, route.product, settings.products)
+        journal.product = caller.product
+        journal.gate = gate(caller.flags, self._env_value(), debug=settings.debug)
+        journal.trace_id, journal.session = caller.trace_id, caller.session_id
+        headers = self._headers(inbound)
+        if route.kind == "messages" and inbound.method == "POST":
+            self._upgrade(inbound, caller, journal)
+            if journal.edited and settings.beta_header:
+                headers = _with_beta(headers)
+        elif route.kind in ("count_tokens", "batches"):
+            journal.skip(route.kind.replace("_", "-"), f"{route.kind} bodies are left alone")
+        target = settings.upstream_path + route.path.encode("latin-1")
+        return (target + b"?" + inbound.query if inbound.query else target), headers
+
+    def _headers(self, inbound: Inbound) -> RawHeaders:
+        headers = _forwardable(inbound.headers)
+        return headers if self.settings.forward_posthog_headers else without_posthog_headers(headers)
+
+    def _upgrade(self, inbound: Inbound, caller: Caller, journal: _Journal) -> None:
+        body = inbound.body
+        if not isinstance(body, bytes):
+            return journal.skip("too-large", "the body is larger than the API takes")
+        if _header(inbound.headers, b"content-encoding") not in (b"", b"identity"):
+            return journal.skip("encoded", "the body is compressed")
+        known = journal.known = facts(body)
+        inbound.finish_anyway = not known.stream
+        journal.session = session_key(caller, known)
+        journal.trace_id = trace_id(caller, known.user_id, str(uuid4()))
+        if not journal.gate.on and not self.settings.observe:
+            return None
+        done = transform(body, self.settings.policy, caller, known)
+        journal.edits, journal.skips = done.edits, done.skips
+        journal.observed = self.settings.observe
+        self._hold_back(journal)
+        if journal.edited:
+            inbound.body = done.body
+        return None
+
+    def _hold_back(self, journal: _Journal) -> None:
+        """
+        Drop the edits where an earlier request of this model or session says so.
+        """
+        if not journal.edits:
+            return
+        refused = journal.known.model in self.stopped_models
+        previous = self._choices.get(journal.session or "")
+        if refused:
+            journal.skip("stopped", "the upstream refused the upgrade for this model; off until restart")
+        elif not sticky(previous, wanted=True, now=journal.started_at).upgrade:
+            journal.skip("sticky", "this session's cache is warm at 5m; the TTL changes once it is cold")
+
+    async def _send(self, inbound: Inbound, target: bytes, headers: RawHeaders) -> httpx.Response:
+        stream = inbound.body
+        if isinstance(stream, bytes):
+            headers = [(name, value) for name, value in headers if name != b"content-length"]
+            stream = httpx.ByteStream(stream)
+        request = httpx.Request(
+            inbound.method, self._base_url, headers=headers, stream=stream, extensions={"target": target}
+        )
+        return await self._transport.handle_async_request(request)
+
+    async def _resend_if_blamed(
+        self, response: httpx.Response, inbound: Inbound, target: bytes, journal: _Journal
+    ) -> httpx.Response:
+        """
+        Where the upstream refuses a body that we edited because of its markers: send the original, once, and stop there.
+        """
+        if response.status_code != 400 or not journal.edited or not isinstance(inbound.body, bytes):
+            return response
+        answer = await _read_error(response)
+        if answer is None or not blames_cache_control(_decoded(response, answer)):
+            return response
+        await _stream(response).aclose()
+        model = journal.known.model
+        self.stopped_models.add(model)
+        inbound.body = revert(inbound.body, journal.edits)
+        journal.resent = True
+        self._announce(
+            "upgrade_stopped",
+            f"the upstream refused the 1h TTL for {model or 'this model'}: the original was sent instead, and nothing is "
+            "upgraded for it until restart",
+        )
+        return await self._send(inbound, target, self._headers(inbound))
+
+    def _answer(self, response: httpx.Response, journal: _Journal) -> Outbound:
+        journal.status = response.status_code
+        journal.first_byte_ms = journal.elapsed_ms()
+        headers = response.headers.raw
+        journal.upstream_request_id = _header(headers, b"request-id").decode("latin-1") or None
+        if response.status_code >= 400:
+            journal.outcome = "upstream_error"
+        else:
+            self._remember(journal)
+        return Outbound(response.status_code, _forwardable(headers), _counted(response, journal))
+
+    def _remember(self, journal: _Journal) -> None:
+        """
+        Note which TTL this session's cache was last written with.
+        """
+        if journal.session is None or not journal.known.breakpoints:
+            return
+        edits = () if journal.observed or journal.resent else journal.edits
+        self._choices[journal.session] = Choice(writes_one_hour(journal.known, edits), journal.started_at)
+        self._choices.move_to_end(journal.session)
+        if len(self._choices) > _REMEMBERED_SESSIONS:
+            self._choices.popitem(last=False)
+
+    def _refuse(self, journal: _Journal, status: int, api_type: str, message: str) -> Outbound:
+        """
+        An answer of our own, in the API's envelope.
+        """
+        journal.status, journal.error = status, message
+        if journal.outcome == "ok":
+            journal.outcome = "refused"
+        return own_answer(status, error_body(api_type, message, journal.id), journal.id)
+
+
+def _size(inbound: Inbound) -> int:
+    if isinstance(inbound.body, bytes):
+        return len(inbound.body)
+    declared = _header(inbound.headers, b"content-length")
+    return int(declared) if declared.isdigit() else 0
+
+
+def own_answer(status: int, body: bytes, request_id: str) -> Outbound:
+    """
+    An answer that no upstream gave.
+    """
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"request-id", request_id.encode()),
+    ]
+    return Outbound(status, headers, _once(body))
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _counted(response: httpx.Response, journal: _Journal) -> AsyncIterator[bytes]:
+    async for chunk in _stream(response):
+        journal.response_bytes += len(chunk)
+        yield chunk
+
+
+def _stream(response: httpx.Response) -> httpx.AsyncByteStream:
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what an asynchronous transport returns
+    return stream
+
+
+async def _read_error(response: httpx.Response) -> bytes | None:
+    """
+    An error's body, which the response can still be read from afterwards; None if it is too long to be one.
+    """
+    stream = _stream(response)
+    rest = aiter(stream)
+    pieces: list[bytes] = []
+    response.stream = _Replay(pieces, rest, stream)
+    size = 0
+    async for chunk in rest:
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > _LONGEST_ERROR_BYTES:
+            return None
+    return b"".join(pieces)
+
+
+class _Replay(httpx.AsyncByteStream):
+    """
+    What was read of a stream, then the rest of it.
+    """
+
+    def __init__(self, pieces: list[bytes], rest: AsyncIterator[bytes], stream: httpx.AsyncByteStream) -> None:
+        self._pieces = pieces
+        self._rest = rest
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+        async for chunk in self._rest:
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _decoded(response: httpx.Response, answer: bytes) -> bytes:
+    """
+    An error's body without its content encoding; as it is if it cannot be decoded.
+    """
+    try:
+        return httpx.Response(response.status_code, headers=response.headers, content=answer).content
+    except httpx.DecodingError:
+        return answer
+
+
+def _forwardable(headers: RawHeaders) -> RawHeaders:
+    """
+    The headers without those that are about this one connection.
+    """
+    dropped = _HOP_BY_HOP
+    listed = _header(headers, b"connection")
+    if listed and listed.lower() not in (b"keep-alive", b"close"):
+        dropped = dropped | {one.strip().lower() for one in listed.split(b",")}
+    return [(name, value) for name, value in headers if name.lower() not in dropped]
+
+
+def _with_beta(headers: RawHeaders) -> RawHeaders:
+    """
+    The headers with the extended-TTL beta named once: appended to the last such header, as the vendor's client does.
+    """
+    values = [value.decode("latin-1") for name, value in headers if name == _BETA]
+    if any(with_beta(value) == value for value in values):
+        return headers
+    if not values:
+        return [*headers, (_BETA, with_beta(None).encode())]
+    last = max(index for index, (name, _) in enumerate(headers) if name == _BETA)
+    changed = (_BETA, with_beta(values[-1]).encode("latin-1"))
+    return [*headers[:last], changed, *headers[last + 1 :]]
+
+
+def _header(headers: RawHeaders, wanted: bytes) -> bytes:
+    return next((value for name, value in headers if name.lower() == wanted), b"")

@@ -1,0 +1,360 @@
+"""
+The server side: HTTP in, one relay behind it.
+
+Rule of this file: it reads and writes HTTP and guards the door; what happens to a request is the relay's business. The
+hot path is a plain ASGI function; Starlette serves our own pages under `/-/`.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from savemode_cli.core.errors import ConfigError, UpstreamUnreachable
+from savemode_cli.core.messages import MAX_BODY_BYTES, MESSAGES_PATH, error_body
+from savemode_cli.proxy.relay import Inbound, Outbound, Relay, own_answer
+
+OWN_PATHS = b"/-/"
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_HANG_UP_GRACE_S = 0.05
+"""
+A hang-up is looked for once an exchange has lasted this long: watching costs a task, and most of what is shorter is
+over before a client could have left.
+"""
+
+
+class Gateway:
+    """
+    The ASGI application. `hosts` are the names under which we may be addressed, besides loopback and, if
+    `any_address`, every IP address: a web page can make a browser come here, but not under these names.
+    """
+
+    def __init__(self, relay: Relay, *, hosts: frozenset[str] = frozenset(), any_address: bool = False) -> None:
+        """
+        Start the clock of `/-/health`.
+        """
+        self.relay = relay
+        self.requests = 0
+        self._hosts = LOOPBACK_NAMES | hosts
+        self._any_address = any_address
+        self._started = time.monotonic()
+        self._own = Starlette(routes=[Route("/-/health", self._health)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Serve one request.
+        """
+        if scope["type"] != "http":
+            return
+        refusal = self._refusal(scope["headers"])
+        if refusal:
+            await _respond(_forbidden(refusal), send)
+        elif scope["raw_path"].startswith(OWN_PATHS):
+            await self._own(scope, receive, send)
+        else:
+            self.requests += 1
+            await self._relay(scope, receive, send)
+
+    async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inbound = await _read(scope, receive)
+        if inbound is None:
+            return
+        watch = _HangUp(receive, inbound)
+        try:
+            async with self.relay.admit(inbound) as out:
+                await _respond(out, send)
+        except UpstreamUnreachable:
+            # The head has gone out, so the only honest end is an abrupt one: returning before the last byte makes the
+            # server close the connection, and the client sees that something is missing.
+            return
+        except asyncio.CancelledError:
+            if not watch.happened:
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+        finally:
+            watch.stop()
+
+    def _refusal(self, headers: list[tuple[bytes, bytes]]) -> str:
+        """
+        Why the door stays shut, or nothing. Source of the rule: DNS rebinding reaches loopback under a foreign name.
+        """
+        host = origin = None
+        for name, value in headers:
+            if name == b"host":
+                host = value
+            elif name == b"origin":
+                origin = value
+        if host is None or not self._is_ours(host.decode("latin-1")):
+            return "this Host is not ours; use the address that savemode printed (or --allow-host)"
+        if origin is not None and not self._is_ours(_authority(origin.decode("latin-1"))):
+            return "requests from web pages are refused"
+        return ""
+
+    def _is_ours(self, authority: str) -> bool:
+        name = _host_of(authority)
+        return name in self._hosts or (self._any_address and _is_address(name))
+
+    async def _health(self, _request: Request) -> JSONResponse:
+        relay = self.relay
+        state = relay.gate()
+        return JSONResponse(
+            {
+                "status": "ok",
+                "uptime_s": round(time.monotonic() - self._started, 1),
+                "gate": {"on": state.on, "why": state.why},
+                "ttl_policy": relay.settings.policy.ttl,
+                "observe": relay.settings.observe,
+                "requests": self.requests,
+                "in_flight": relay.in_flight,
+                "upgrade_stopped_models": sorted(model or "" for model in relay.stopped_models),
+            }
+        )
+
+
+class _HangUp:
+    """
+    Notices that the client has left, and cancels the exchange unless it is to be finished anyway.
+    """
+
+    def __init__(self, receive: Receive, inbound: Inbound) -> None:
+        self.happened = False
+        self._receive = receive
+        self._inbound = inbound
+        self._exchange = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_HANG_UP_GRACE_S, self._begin)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        body = self._inbound.body
+        if isinstance(body, _Upload) and not body.done:
+            # Two readers of one request would steal each other's messages.
+            self._timer = asyncio.get_running_loop().call_later(_HANG_UP_GRACE_S, self._begin)
+            return
+        self._task = asyncio.get_running_loop().create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._inbound.finish_anyway and self._exchange is not None:
+            self.happened = True
+            self._exchange.cancel()
+
+
+class _Upload(httpx.AsyncByteStream):
+    """
+    A request body that only passes through, in the pieces in which it arrives.
+    """
+
+    def __init__(self, first: list[bytes], receive: Receive) -> None:
+        self.inbound: Inbound | None = None
+        self.done = False
+        self._first = first
+        self._receive = receive
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._first:
+            yield piece
+        while not self.done:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.done = True
+                if self.inbound is not None:
+                    self.inbound.gone = True
+                raise ConnectionResetError("the client left before its body was complete")
+            self.done = not message.get("more_body", False)
+            yield message.get("body", b"")
+
+
+async def _read(scope: Scope, receive: Receive) -> Inbound | None:
+    """
+    The request with its body: whole if it is to be judged and not too large, else as a stream. None: the client left.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    limit = MAX_BODY_BYTES if _is_judged(scope) else 0
+    body: bytes | _Upload
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if not message.get("more_body", False):
+            body = b"".join(pieces)
+            break
+        if size > limit:
+            body = _Upload(pieces, receive)
+            break
+    inbound = Inbound(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body)
+    if isinstance(body, _Upload):
+        body.inbound = inbound
+    return inbound
+
+
+def _is_judged(scope: Scope) -> bool:
+    path: bytes = scope["raw_path"]
+    return scope["method"] == "POST" and path.endswith(MESSAGES_PATH.encode())
+
+
+async def _respond(out: Outbound, send: Send) -> None:
+    start: Message = {"type": "http.response.start", "status": out.status, "headers": out.headers}
+    await send(start)
+    async for chunk in out.chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _forbidden(why: str) -> Outbound:
+    request_id = f"req_sm_{uuid4().hex[:20]}"
+    return own_answer(403, error_body("permission_error", why, request_id), request_id)
+
+
+def _authority(origin: str) -> str:
+    return origin.partition("://")[2]
+
+
+def _host_of(authority: str) -> str:
+    """
+    The name or address in `name:port`, `[address]:port` or either without a port.
+    """
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0].lower()
+    return authority.partition(":")[0].lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Whether a listening address can be reached from this machine only.
+    """
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    A listening socket; port 0 takes a free one.
+
+    Raises:
+        ConfigError: the port is taken, or the address is not one of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {reason}", hint="choose another with --port, or --port 0 for a free one"
+        ) from error
+    listener.set_inheritable(False)
+    return listener
+
+
+class Server(uvicorn.Server):
+    """
+    A uvicorn server that stops when told, and says by which signal.
+    """
+
+    signal: int | None = None
+
+    def __init__(self, application: ASGIApp, *, grace_s: float, handle_signals: bool = True) -> None:
+        """
+        `grace_s` is how long running requests may take after the signal to stop.
+        """
+        config = uvicorn.Config(
+            application,
+            http="httptools",
+            loop="none",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,  # longer than clients keep theirs, so that they close first and never lose a race
+            timeout_graceful_shutdown=max(1, round(grace_s)),
+        )
+        super().__init__(config)
+        self._handle_signals = handle_signals
+        # Its errors are ours to tell: a client that leaves or an upstream that breaks off is a line, not a traceback.
+        logging.getLogger("uvicorn.error").addFilter(_unless_expected)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """
+        Stop on SIGINT and SIGTERM; a second SIGINT does not wait. Unlike the parent, nothing is raised afterwards.
+        """
+        if not self._handle_signals:
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self.should_exit and number == signal.SIGINT:
+            self.force_exit = True
+        self.signal = number
+        self.should_exit = True
+
+
+def _unless_expected(record: logging.LogRecord) -> bool:
+    return "without completing response" not in record.getMessage() and record.levelno >= logging.ERROR
+
+
+async def serve(server: Server, listener: socket.socket, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    """
+    Serve until the server is told to stop, then close what was opened.
+    """
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        if transport is not None:
+            await transport.aclose()
+        listener.close()
+
+
+def run_in_loop(main: Callable[[], Any]) -> Any:
+    """
+    Run a coroutine function on the fast event loop where there is one.
+    """
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.run(main())
+    return uvloop.run(main())
