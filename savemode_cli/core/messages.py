@@ -53,7 +53,7 @@ _TAG = b'"' + _NUMBER.encode() + b'":%d,"' + _RENAMED.encode()
 _OPAQUE = frozenset({"input", "input_schema", "input_examples", "text"})
 """Keys of a block or tool whose value is the user's own data: a `cache_control` inside is no breakpoint."""
 
-_CANNOT_CARRY = frozenset({"thinking", "redacted_thinking"})
+_CANNOT_CARRY = ("thinking", "redacted_thinking")  # no set: the `type` looked up here may be a list or an object
 
 
 Kind = Literal["bare", "5m", "1h", "null", "persistent", "unknown", "ignored"]
@@ -179,6 +179,7 @@ def facts(body: bytes) -> Facts:
         read = _decode_body(numbered)
         found = _holders(read)
         strays = _strays(numbered, found, len(offsets))
+        automatic_target = _automatic_target(body) if _is_marked(read) else None
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Facts(problem=_problem(error))
     if strays is None:
@@ -186,14 +187,13 @@ def facts(body: bytes) -> Facts:
     breakpoints = [_breakpoint(path, holder, body, offsets) for path, holder in found if _is_marked(holder)]
     if strays:
         breakpoints = sorted(breakpoints + strays, key=_evaluation_order)
-    automatic = any(not one.path for one in breakpoints)
     return Facts(
         model=read.model if isinstance(read.model, str) else None,
         stream=read.stream is True,
         max_tokens=read.max_tokens if isinstance(read.max_tokens, int) else None,
         user_id=read.metadata.get("user_id") if isinstance(read.metadata, dict) else None,
         breakpoints=tuple(breakpoints),
-        automatic_target=_automatic_target(body) if automatic else None,
+        automatic_target=automatic_target,
         opening=_opening(read),
     )
 
@@ -486,6 +486,6 @@ def _problem(error: Exception) -> str:
         case UnicodeDecodeError():
             return "not valid UTF-8"
         case msgspec.ValidationError():
-            return "not a JSON object"
+            return "a number is out of range" if "out of range" in str(error) else "not a JSON object"
         case _:
             return "not valid JSON"
