@@ -422,15 +422,19 @@ def _numbers(read: object) -> Iterator[tuple[Path, object, bool]]:
 
 
 _SECTIONS = {"tools": 0, "system": 1, "messages": 2}
+_INSIDE = {"content": 0, "source": 1}
 
 
 def _evaluation_order(one: Breakpoint) -> tuple[float, ...]:
     """
     Sorts tools, system, messages, the request; within each by position, what is nested before what holds it.
+
+    A block's content comes before its source, as `_collect_inside` has it, and both before places without a name here.
     """
     if not one.path:
         return (len(_SECTIONS),)
-    return (_SECTIONS[str(one.path[0])], *(step for step in one.path if isinstance(step, int)), float("inf"))
+    steps = (step if isinstance(step, int) else _INSIDE.get(step, len(_INSIDE)) for step in one.path[1:])
+    return (_SECTIONS[str(one.path[0])], *steps, float("inf"))
 
 
 def _automatic_target(body: bytes) -> Path | None:

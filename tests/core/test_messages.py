@@ -81,3 +81,30 @@ def test_type_of_a_block_may_be_anything(kind: Any, automatic: bool) -> None:
     more = {MARK: BARE} if automatic else {}
 
     assert upgraded(raw({"system": [block(type=kind)], **more})) == ["system.0", *["(request)"] * automatic]
+
+
+@pytest.mark.parametrize("extra", [{MARK: BARE}, [{MARK: BARE}], {"deep": {MARK: BARE}}, [[{MARK: BARE}]]])
+def test_unknown_place_comes_before_what_holds_it(extra: Any) -> None:
+    """
+    A breakpoint in a place of a block that nobody documents is evaluated before the block, in a list or not.
+    """
+    body = raw({"system": [block(), block(extra=extra), block()]})
+
+    assert [kind for _, kind in found(body)] == ["bare", "unknown", "bare", "bare"]
+    assert upgraded(body) == ["system.0"]
+
+
+def test_known_places_keep_their_order_beside_an_unknown_one() -> None:
+    """
+    An unknown place elsewhere changes nothing about content before source before the block.
+    """
+    holder = block(content=[block(), block()], source={"content": [block()]}, extra=[{MARK: BARE}])
+    body = raw({"messages": [{"role": "user", "content": [holder]}]})
+
+    assert found(body) == [
+        ("messages.0.content.0.content.0", "bare"),
+        ("messages.0.content.0.content.1", "bare"),
+        ("messages.0.content.0.source.content.0", "bare"),
+        ("messages.0.content.0.extra.0", "unknown"),
+        ("messages.0.content.0", "bare"),
+    ]
