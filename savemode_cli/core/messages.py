@@ -179,7 +179,7 @@ def facts(body: bytes) -> Facts:
         read = _decode_body(numbered)
         found = _holders(read)
         strays = _strays(numbered, found, len(offsets))
-        automatic_target = _automatic_target(body) if _is_marked(read) else None
+        automatic_target = _automatic_target(body) if _is_automatic(read) else None
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Facts(problem=_problem(error))
     if strays is None:
@@ -345,6 +345,13 @@ def _is_marked(holder: _Block | _Body) -> bool:
     return holder.control not in (UNSET, None) or holder.escaped not in (UNSET, None)
 
 
+def _is_automatic(read: _Body) -> bool:
+    """
+    Whether the request asks for automatic caching. A value that is no object does not; one spelled with escapes may.
+    """
+    return read.escaped not in (UNSET, None) or isinstance(read.control, dict)
+
+
 def _breakpoint(path: Path, holder: _Block | _Body, body: bytes, offsets: Sequence[int]) -> Breakpoint:
     # A message is one step of nesting, and its content belongs to it: only what lies deeper is nested.
     nested = path.count("content") + path.count("source") > 1
@@ -394,25 +401,25 @@ def _strays(numbered: bytes, found: Sequence[tuple[Path, _Block | _Body]], count
     if not missing:
         return [] if len(seen) == count else None
     strays = []
-    for path, number, opaque in _numbers(_decode_any(numbered)):
-        if number not in missing:
+    for path, holder, opaque in _numbered(_decode_any(numbered)):
+        if holder[_NUMBER] not in missing:
             continue
-        missing.discard(number)
-        if not opaque:
+        missing.discard(holder[_NUMBER])
+        if not opaque and holder[_RENAMED] is not None:
             strays.append(Breakpoint(path, "unknown", True, None, None, f"no known place for a {CONTROL}"))  # noqa: FBT003
     return None if missing else strays
 
 
-def _numbers(read: object) -> Iterator[tuple[Path, object, bool]]:
+def _numbered(read: object) -> Iterator[tuple[Path, dict[str, Any], bool]]:
     """
-    Where each numbered key stands, and whether that is inside the user's own data.
+    What holds a numbered key, where that is, and whether it is inside the user's own data.
     """
     stack: list[tuple[Path, object, bool]] = [((), read, False)]
     while stack:
         path, value, opaque = stack.pop()
         if isinstance(value, dict):
             if _NUMBER in value:
-                yield path, value[_NUMBER], opaque
+                yield path, value, opaque
             for key, inner in value.items():
                 if isinstance(inner, dict | list):
                     hidden = key in _OPAQUE or key == _RENAMED or (not path and key not in _SECTIONS)

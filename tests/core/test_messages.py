@@ -108,3 +108,24 @@ def test_known_places_keep_their_order_beside_an_unknown_one() -> None:
         ("messages.0.content.0.extra.0", "unknown"),
         ("messages.0.content.0", "bare"),
     ]
+
+
+@pytest.mark.parametrize("extra", [{MARK: None}, [{MARK: None}]])
+def test_null_in_an_unknown_place_is_absent(extra: Any) -> None:
+    """
+    Null is an absent marker wherever it stands.
+    """
+    body = raw({"system": [block(extra=extra), block()]})
+
+    assert upgraded(body) == ["system.0", "system.1"]
+
+
+@pytest.mark.parametrize("value", ["ephemeral", 7, [], True])
+def test_automatic_caching_that_is_no_object_pins_nothing(value: Any) -> None:
+    """
+    A request's own `cache_control` that is no object is no breakpoint, so the last block is free.
+    """
+    body = raw({MARK: value, "system": [block()]})
+
+    assert facts(body).automatic_target is None
+    assert upgraded(body) == ["system.0"]
