@@ -353,8 +353,8 @@ def _is_automatic(read: _Body) -> bool:
 
 
 def _breakpoint(path: Path, holder: _Block | _Body, body: bytes, offsets: Sequence[int]) -> Breakpoint:
-    # A message is one step of nesting, and its content belongs to it: only what lies deeper is nested.
-    nested = path.count("content") + path.count("source") > 1
+    # A message's content belongs to it, tools and system blocks have none: only what lies deeper is nested.
+    nested = len(path) > (len(("messages", 0, "content", 0)) if path[:1] == ("messages",) else len(("system", 0)))
     if holder.escaped is not UNSET:
         return Breakpoint(path, "unknown", nested, None, None, f"the key {CONTROL} is spelled with escapes")
     control = holder.control

@@ -129,3 +129,14 @@ def test_automatic_caching_that_is_no_object_pins_nothing(value: Any) -> None:
 
     assert facts(body).automatic_target is None
     assert upgraded(body) == ["system.0"]
+
+
+def test_compat_leaves_what_is_nested_in_system() -> None:
+    """
+    Compat visits the top level of a section only, and one level of nesting is one too many there.
+    """
+    body = raw({"system": [{"type": "tool_result", "content": [block()]}, block()]})
+
+    done = transform(body, Policy("always", compat=True), PERSON)
+
+    assert [edit.path for edit in done.edits] == [("system", 1, MARK, "ttl")]
