@@ -37,9 +37,9 @@ TTL = "ttl"
 ONE_HOUR = "1h"
 FIVE_MINUTES = "5m"
 
-_NEEDLE = b'"cache_control'
-_REST_OF_KEY = re.compile(rb'"[ \t\r\n]*:')
-_FLAT_OBJECT = re.compile(rb'"[ \t\r\n]*:[ \t\r\n]*(\{[^{}"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"]*)*\})', re.DOTALL)
+_NEEDLE = b'"cache_control"'  # with its closing quote, which is escaped in a decoy inside a string: those do not match
+_COLON = re.compile(rb"[ \t\r\n]*:")
+_FLAT_OBJECT = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*(\{[^{}"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"]*)*\})', re.DOTALL)
 _INNER_KEY = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"[ \t\r\n]*:', re.DOTALL)
 _LONGEST_MARKER_BYTES = 4096  # a real one is about 40 bytes; the bound keeps a hostile one from being scanned at length
 
@@ -48,7 +48,7 @@ _LONGEST_MARKER_BYTES = 4096  # a real one is about 40 bytes; the bound keeps a 
 _NONCE = f"{abs(hash('savemode')) ^ id(object()):x}"
 _NUMBER = f"I~{_NONCE}"
 _RENAMED = f"C~{_NONCE}"
-_TAG = b'"' + _NUMBER.encode() + b'":%d,"' + _RENAMED.encode()
+_TAG = b'"' + _NUMBER.encode() + b'":%d,"' + _RENAMED.encode() + b'"'
 
 _OPAQUE = frozenset({"input", "input_schema", "input_examples", "text"})
 """Keys of a block or tool whose value is the user's own data: a `cache_control` inside is no breakpoint."""
@@ -264,7 +264,7 @@ def blames_cache_control(answer: bytes) -> bool:
 
 def _number_keys(body: bytes) -> tuple[bytes, list[int]]:
     """
-    The copy with numbered keys, and for each number the offset just behind the key's name (at its closing quote).
+    The copy with numbered keys, and for each number the offset just behind the key.
     """
     offsets: list[int] = []
     view = memoryview(body)
@@ -273,7 +273,7 @@ def _number_keys(body: bytes) -> tuple[bytes, list[int]]:
     start = body.find(_NEEDLE)
     while start >= 0:
         end = start + len(_NEEDLE)
-        if body[start - 1 : start] != b"\\" and _REST_OF_KEY.match(body, end):
+        if body[start - 1 : start] != b"\\" and _COLON.match(body, end):
             out += (view[position:start], _TAG % len(offsets))
             offsets.append(end)
             position = end

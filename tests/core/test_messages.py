@@ -19,7 +19,6 @@ from savemode_cli.core.messages import (
     dotted,
     error_body,
     facts,
-    first_words,
     may_have_breakpoints,
     order_errors,
     with_beta,
@@ -181,7 +180,7 @@ def test_facts_of_the_wrong_types() -> None:
     """
     body = raw({"model": 7, "stream": "true", "max_tokens": "100", "metadata": ["user_id"]})
 
-    assert facts(body) == Facts()
+    assert facts(body) == Facts(opening=facts(b"{}").opening)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +226,7 @@ def test_longest_marker() -> None:
     """
     The bound on a marker's length is in bytes, its colon and closing brace included.
     """
-    room = 4096 - len(b'":{"type":"ephemeral","a":""}')
+    room = 4096 - len(b':{"type":"ephemeral","a":""}')
 
     kinds = [found(raw({"system": [block(cache_control={**BARE, "a": "y" * (room + n)})]})) for n in (0, 1)]
 
@@ -606,47 +605,27 @@ CONVERSATION = {"model": "m", "system": [{"text": "s"}], "tools": [{"name": "t"}
         {"stream": True, "max_tokens": 7},
     ],
 )
-def test_first_words_stay_the_same(more: dict[str, Any]) -> None:
+def test_opening_stays_the_same(more: dict[str, Any]) -> None:
     """
     Neither later turns nor markers change what a conversation began with.
     """
-    assert first_words(raw(CONVERSATION)) == first_words(raw({**CONVERSATION, **more}))
-    assert first_words(raw(CONVERSATION))
+    assert facts(raw(CONVERSATION)).opening == facts(raw({**CONVERSATION, **more})).opening
 
 
-@pytest.mark.parametrize(
-    "more", [{"model": "n"}, {"system": "s"}, {"tools": []}, {"messages": [{**FIRST, "content": "ho"}]}]
-)
-def test_first_words_tell_conversations_apart(more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("more", [{"system": "t"}, {"tools": []}, {"messages": [{**FIRST, "content": "ho"}]}])
+def test_opening_tells_conversations_apart(more: dict[str, Any]) -> None:
     """
-    Another model, system, tool or first message is another conversation.
+    Another system, tool or first message is another conversation.
     """
-    assert first_words(raw(CONVERSATION)) != first_words(raw({**CONVERSATION, **more}))
+    assert facts(raw(CONVERSATION)).opening != facts(raw({**CONVERSATION, **more})).opening
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"x",
-        b"[]",
-        b"7",
-        b"{}",
-        b'{"messages":7}',
-        b'{"messages":"x"}',
-        b'{"messages":[7]}',
-        b'{"messages":[{"role":"user","content":"\xff"}]}',
-        b'{"messages":[{"role":"user","content":"\\ud800"}]}',
-        b'{"messages":[{"role":"user","content":1e999}]}',
-        b"[" * 100_000,
-        b'{"messages":[{"role":"user","content":' + b'[{"content":' * 900 + b"1" + b"}]" * 900 + b"}]}",
-    ],
-)
-def test_first_words_of_the_unreadable(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"messages":[{"role":"user","content":"\\ud800"}]}'])
+def test_opening_of_the_unreadable(body: bytes) -> None:
     """
-    What cannot be read has no first words, and that is no exception.
+    What cannot be read has no opening.
     """
-    assert first_words(body) == b""
+    assert facts(body).opening == ()
 
 
 @pytest.mark.parametrize(
@@ -657,11 +636,13 @@ def test_first_words_of_the_unreadable(body: bytes) -> None:
         (ONE_KEY % b'"cache\\u005fcontrol":{}', False),
         (ONE_KEY % BARE_KEY, True),
         (ONE_KEY % b'"cache_control" : {}', True),
-        (raw({"system": '"cache_control"'}), True),
+        (raw({"system": '"cache_control"'}), False),
+        (raw({"system": 'then "cache_control'}), True),
+        (raw({"system": "cache_control"}), True),
     ],
 )
 def test_may_have_breakpoints(body: bytes, expected: bool) -> None:
     """
-    Only a plain spelling counts, and it may be a decoy.
+    Only a plain spelling counts; a quotation of it in a text does not, a text that ends like it may.
     """
     assert may_have_breakpoints(body) == expected
