@@ -1,0 +1,10 @@
+"""
+How fast savemode is, beside what it is measured against; nothing in here asserts a time.
+
+    python -m tests.benchmarks.transform    the edit of a request body, beside a copy and a search
+    python -m tests.benchmarks.proxy        latency, throughput, streaming and memory, beside a plain pass-through
+    python -m tests.benchmarks.startup      `savemode --help`, beside an empty Python
+
+Each takes `--quick` for a short run and `--json` for machines. Run them from the project's root with nothing else going
+on; on a busy machine the milliseconds drift, and the ratios, taken from interleaved runs, drift less.
+"""
