@@ -51,7 +51,7 @@ class Plan:
     hold_ms: int
 
 
-FULL = Plan(rounds=8, rounds_s=55, requests=150, cell_s=2, throughput_s=0.7, events=100, memory_rounds=3, hold_ms=1500)
+FULL = Plan(rounds=8, rounds_s=55, requests=150, cell_s=2, throughput_s=0.7, events=250, memory_rounds=3, hold_ms=1500)
 QUICK = Plan(rounds=2, rounds_s=7, requests=60, cell_s=0.8, throughput_s=0.4, events=60, memory_rounds=1, hold_ms=1000)
 
 
