@@ -284,7 +284,8 @@ def _number_keys(body: bytes) -> tuple[bytes, list[int]]:
     return b"".join(out), offsets
 
 
-_DEEPER = (list, _Block)
+_Link = tuple["_Link", str | int] | None
+"""A path while walking, last step outermost: one small tuple a step, made into a path only where something is found."""
 
 
 def _holders(read: _Body) -> list[tuple[Path, _Block | _Body]]:
@@ -293,45 +294,35 @@ def _holders(read: _Body) -> list[tuple[Path, _Block | _Body]]:
     """
     out: list[tuple[Path, _Block | _Body]] = []
     for section, value in (("tools", read.tools), ("system", read.system), ("messages", read.messages)):
-        _collect(value, (section,), out)
+        _collect(value, (None, section), out)
     if _has_key(read):
         out.append(((), read))
     return out
 
 
-def _collect(value: object, path: Path, out: list[tuple[Path, _Block | _Body]]) -> None:
+def _collect(value: object, link: _Link, out: list[tuple[Path, _Block | _Body]]) -> None:
     if isinstance(value, list):
         for index, item in enumerate(value):
-            if isinstance(item, _Block) and not _is_plain(item):
-                _collect(item, (*path, index), out)
+            if not isinstance(item, _Block):
+                continue
+            # A body may have 100,000 blocks and hold four markers: most are done with here.
+            if item.content is None and item.source is None and item.number is UNSET and item.escaped is UNSET:
+                continue
+            _collect(item, (link, index), out)
     elif isinstance(value, _Block):
-        _collect(value.content, (*path, "content"), out)
+        _collect(value.content, (link, "content"), out)
         if isinstance(value.source, _Block):
-            _collect(value.source, (*path, "source"), out)
+            _collect(value.source, (link, "source"), out)
         if _has_key(value):
-            out.append((path, value))
+            out.append((_path(link), value))
 
 
-def _is_plain(block: _Block) -> bool:
-    """
-    Whether neither the block nor, one level down, its content has anything to collect.
-
-    Only saves time: no path is built for the 100,000 blocks of a body in which four hold a marker.
-    """
-    if block.number is not UNSET or block.escaped is not UNSET or isinstance(block.source, _Block):
-        return False
-    content = block.content
-    if isinstance(content, list):
-        for one in content:
-            if isinstance(one, _Block) and (
-                one.number is not UNSET
-                or one.escaped is not UNSET
-                or isinstance(one.content, _DEEPER)
-                or isinstance(one.source, _Block)
-            ):
-                return False
-        return True
-    return not isinstance(content, _Block)
+def _path(link: _Link) -> Path:
+    steps: list[str | int] = []
+    while link is not None:
+        link, step = link
+        steps.append(step)
+    return tuple(reversed(steps))
 
 
 def _has_key(holder: _Block | _Body) -> bool:
@@ -482,10 +473,14 @@ def _opening(read: _Body) -> tuple[bytes, ...]:
     return (*_texts(read.system), b"tools", *tools, b"user", *_texts(first.content if first is not None else None))
 
 
+_TEXTS_THAT_IDENTIFY = 16
+"""How many blocks of the system prompt, and of the first message, tell one conversation from another."""
+
+
 def _texts(value: object) -> Iterator[bytes]:
     if isinstance(value, str):
         yield value.encode("utf-8", "surrogatepass")
-    for one in _items(value):
+    for one in _items(value)[:_TEXTS_THAT_IDENTIFY]:
         if isinstance(one, _Block) and one.text is not UNSET:
             yield bytes(one.text)
 

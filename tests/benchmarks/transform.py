@@ -126,8 +126,7 @@ def measure_parts(body: bytes, seconds: float) -> Measured:
     functions: dict[str, Callable[[], object]] = {
         "transform_ms": partial(transform, body, ALWAYS, CALLER),
         "first_search_ms": partial(messages.may_have_breakpoints, body),
-        "split_ms": partial(body.split, messages._NEEDLE),
-        "split_and_number_ms": partial(messages._number_keys, body),
+        "number_ms": partial(messages._number_keys, body),
         "typed_decode_ms": partial(messages._decode_body, numbered),
         "walk_ms": walk,
         "splice_ms": partial(apply, body, done.edits),
@@ -181,8 +180,7 @@ def _print_parts(parts: dict[str, Measured]) -> None:
 
     rows = [
         row("first search (to the first hit)", _get("first_search_ms")),
-        row("split", _get("split_ms")),
-        row("numbering and join", lambda one: one["split_and_number_ms"] - one["split_ms"]),
+        row("search and number keys", _get("number_ms")),
         row("typed decode", _get("typed_decode_ms")),
         row("walk and markers", _get("walk_ms")),
         row("splice", _get("splice_ms")),
