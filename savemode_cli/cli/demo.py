@@ -5,7 +5,6 @@ Rule of this file: everything is real but the model. The request travels over HT
 upstream that answers with a fixed sentence and keeps the bytes that reached it, so that they can be compared.
 """
 
-import asyncio
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -61,6 +60,8 @@ def demo() -> None:
 
 
 async def _demo() -> None:
+    import asyncio
+
     from savemode_cli.proxy.server import Server, listen, serve
 
     received: list[bytes] = []
@@ -75,6 +76,8 @@ async def _demo() -> None:
 
 
 async def _through_proxy(upstream: str, received: list[bytes]) -> None:
+    import asyncio
+
     import httpx
 
     from savemode_cli.config import Settings

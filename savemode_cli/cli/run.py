@@ -5,7 +5,6 @@ Rule of this file: the command is what matters. Its output is its own, its exit 
 say comes on stderr when it is over.
 """
 
-import asyncio
 import os
 import signal
 import sys
@@ -17,6 +16,8 @@ from savemode_cli.cli import options
 from savemode_cli.cli.serve import announcer, compose, printer, wants_colour
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
     from savemode_cli.cli.serve import Proxy
     from savemode_cli.core.exchange import Exchange
 
@@ -73,6 +74,8 @@ def run(
 
 
 async def _around(proxy: "Proxy", command: list[str]) -> int:
+    import asyncio
+
     from savemode_cli.proxy.server import serve
 
     serving = asyncio.create_task(serve(proxy.server, proxy.listener, proxy.transport))
@@ -87,6 +90,8 @@ async def _run(command: list[str], url: str) -> int:
     """
     The command's exit code; 127 if there is no such command, 126 if it cannot be run, 128 + n if signal n ended it.
     """
+    import asyncio
+
     environ = {"ENABLE_TOOL_SEARCH": "true", **os.environ, "ANTHROPIC_BASE_URL": url}
     try:
         process = await asyncio.create_subprocess_exec(*command, env=environ)
@@ -103,7 +108,7 @@ async def _run(command: list[str], url: str) -> int:
     return 128 - code if code < 0 else code
 
 
-def _pass_on(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _pass_on(process: "Process", number: signal.Signals) -> None:
     """
     Hand a signal to the command, unless the terminal has sent it to both of us already (Ctrl-C, Ctrl-\\).
     """

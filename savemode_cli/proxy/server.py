@@ -7,6 +7,8 @@ hot path is a plain ASGI function; Starlette serves our own pages under `/-/`.
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import ipaddress
 import logging
 import signal
@@ -349,10 +351,31 @@ async def serve(server: Server, listener: socket.socket, transport: httpx.AsyncB
         listener.close()
 
 
+def tune_process() -> None:
+    """
+    Settings of the process that pay for a proxy; called once, when everything is loaded.
+
+    glibc keeps freed buffers of up to 32 MB instead of giving them back at once: a body of 1 MB otherwise costs some 700
+    page faults per copy, a third of the time it spends here. What has been loaded by now will not become garbage, so the
+    collector need not look at it again.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 * 1024 * 1024)
+        libc.mallopt(_M_TRIM_THRESHOLD, 64 * 1024 * 1024)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
 def run_in_loop(main: Callable[[], Any]) -> Any:
     """
     Run a coroutine function on the fast event loop where there is one.
     """
+    tune_process()
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
