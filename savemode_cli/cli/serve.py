@@ -42,7 +42,8 @@ def serve(
         bool | None, typer.Option("--allow-remote", help="Permit an address that other machines can reach.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", help="A further name under which we may be addressed.")
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="A further name under which we may be addressed."),
     ] = None,
     grace_s: Annotated[
         float | None, typer.Option("--grace-s", help="Seconds that running requests get at the end.  [default: 30]")

@@ -51,20 +51,18 @@ def request_line(exchange: Exchange, ink: Ink) -> str:
     The line of one request: local time, a constant name, then facts.
     """
     good = exchange.outcome == "ok"
+    word = "would_upgrade" if exchange.observed else "upgraded"
     facts: list[tuple[str, object]] = [
         ("outcome", exchange.outcome),
         ("status", exchange.status if exchange.status is not None else "-"),
         ("model", exchange.model or "-"),
+        (word, len(exchange.edits) if exchange.observed else exchange.upgraded),
+        ("skipped", len(exchange.skips)),
+        ("ms", round(exchange.duration_ms)),
+        ("first_ms", "-" if exchange.first_byte_ms is None else round(exchange.first_byte_ms)),
         ("product", exchange.product or "-"),
         ("gate", "on" if exchange.gate.on else "off"),
         ("why", exchange.gate.why),
-        (
-            "would_upgrade" if exchange.observed else "upgraded",
-            len(exchange.edits) if exchange.observed else exchange.upgraded,
-        ),
-        ("skipped", len(exchange.skips)),
-        ("first_ms", "-" if exchange.first_byte_ms is None else round(exchange.first_byte_ms)),
-        ("ms", round(exchange.duration_ms)),
         ("method", exchange.method),
         ("path", exchange.path),
         ("id", exchange.id),
