@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
+from savemode_cli.core.messages import MESSAGES_PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,14 @@ class Summary:
         """
         The summary with one exchange more.
         """
-        judged = exchange.model is not None or bool(exchange.edits or exchange.skips)
+        is_call = exchange.method == "POST" and exchange.path.endswith(MESSAGES_PATH)
         skips = dict(self.skips)
         for skip in exchange.skips:
             skips[skip.code] = skips.get(skip.code, 0) + 1
         outcomes = {**self.outcomes, exchange.outcome: self.outcomes.get(exchange.outcome, 0) + 1}
         return Summary(
-            requests=self.requests + judged,
-            others=self.others + (not judged),
+            requests=self.requests + is_call,
+            others=self.others + (not is_call),
             upgraded_requests=self.upgraded_requests + (exchange.upgraded > 0),
             breakpoints_upgraded=self.breakpoints_upgraded + exchange.upgraded,
             breakpoints_observed=self.breakpoints_observed + (len(exchange.edits) if exchange.observed else 0),

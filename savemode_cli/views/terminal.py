@@ -110,7 +110,8 @@ def banner(
         ("policy", policy),
         ("product", product),
     ]
-    lines = [ink(f"savemode {version}", "bold"), *(f"  {ink(f'{name:<9}', 'dim')}{value}" for name, value in rows)]
+    lines = [ink(f"savemode {version}", "bold")]
+    lines += [f"  {ink(f'{name:<9}', 'dim')}{printable(value)}" for name, value in rows]
     lines += [f"  {ink('hint     ', 'dim')}{hint}" for hint in hints]
     return "\n".join([*lines, "", f"  export ANTHROPIC_BASE_URL={url}", ""])
 
@@ -119,14 +120,15 @@ def receipt(summary: Summary, ink: Ink, gate: GateState) -> str:
     """
     What `run` says at the end. The gate's reason is given where nothing was upgraded, because it may be why.
     """
-    calls = f"{summary.requests} model call{'' if summary.requests == 1 else 's'}"
-    lines = [ink("savemode receipt", "bold"), f"  {calls}, {summary.others} other requests"]
+    calls, others = _count(summary.requests, "model call"), _count(summary.others, "other request")
+    lines = [ink("savemode receipt", "bold"), f"  {calls}, {others}"]
     if summary.breakpoints_observed:
-        lines.append(f"  {summary.breakpoints_observed} breakpoints would have been raised to 1h (observing only)")
-    else:
         lines.append(
-            f"  {summary.breakpoints_upgraded} breakpoints raised to 1h in {summary.upgraded_requests} of them"
+            f"  {_count(summary.breakpoints_observed, 'breakpoint')} would have been raised to 1h (observing only)"
         )
+    else:
+        raised = _count(summary.breakpoints_upgraded, "breakpoint")
+        lines.append(f"  {raised} raised to 1h in {_count(summary.upgraded_requests, 'call')}")
     if not summary.breakpoints_upgraded and not summary.breakpoints_observed and not gate.on:
         lines.append(ink(f"  the gate was closed: {gate.why}", "yellow"))
     if summary.resent:
@@ -135,6 +137,10 @@ def receipt(summary: Summary, ink: Ink, gate: GateState) -> str:
     odd = {name: count for name, count in summary.outcomes.items() if name != "ok"}
     lines += [ink(f"  {name}: {count}x", "yellow") for name, count in sorted(odd.items(), key=_by_count)]
     return "\n".join(lines)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _by_count(item: tuple[str, int]) -> tuple[int, str]:

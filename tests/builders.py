@@ -1,0 +1,73 @@
+"""
+Values for tests, valid by default: override what the test is about.
+"""
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+from savemode_cli.core.exchange import Exchange
+from savemode_cli.core.gate import GateState
+from savemode_cli.core.transform import ABSENT, CACHE_TTL, Edit, Skip
+
+OPEN = GateState(on=True, why="flag llm-gateway-cost-controls is true")
+CLOSED = GateState(on=False, why="no flag llm-gateway-cost-controls")
+
+
+def an_exchange(**differences: Any) -> Exchange:
+    """
+    A messages call that went well.
+    """
+    return dataclasses.replace(
+        Exchange(
+            id="req_sm_1",
+            started_at=datetime(2026, 11, 24, 12, 0, 0, 123_456, tzinfo=UTC),
+            duration_ms=1234.56789,
+            first_byte_ms=12.34567,
+            method="POST",
+            path="/v1/messages",
+            product="posthog_code",
+            model="claude-opus-5-5",
+            gate=OPEN,
+            edits=(),
+            skips=(),
+            status=200,
+            outcome="ok",
+            request_bytes=100,
+            response_bytes=50,
+            session="0123456789abcdef",
+            trace_id="00000000-0000-4000-8000-000000000000",
+            upstream_request_id="req_up",
+        ),
+        **differences,
+    )
+
+
+def an_edit(**differences: Any) -> Edit:
+    """
+    A raised breakpoint.
+    """
+    return dataclasses.replace(
+        Edit(
+            path=("system", 0, "cache_control", "ttl"),
+            before=ABSENT,
+            after="1h",
+            rule=CACHE_TTL,
+            why="because",
+            at=40,
+            removed=b"",
+            inserted=b',"ttl":"1h"',
+            was='{"type":"ephemeral"}',
+            becomes='{"type":"ephemeral","ttl":"1h"}',
+        ),
+        **differences,
+    )
+
+
+def a_skip(**differences: Any) -> Skip:
+    """
+    A breakpoint that was left alone.
+    """
+    return dataclasses.replace(
+        Skip(CACHE_TTL, ("system", 1, "cache_control"), "client-ttl", 'the client chose ttl "5m"'), **differences
+    )

@@ -1,0 +1,131 @@
+"""
+The fold over exchanges from which every receipt is made.
+"""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from savemode_cli.core.exchange import Exchange
+from savemode_cli.core.summary import Summary
+from tests.builders import a_skip, an_edit, an_exchange
+
+TWO = (an_edit(), an_edit())
+
+
+def total(*exchanges: Exchange) -> Summary:
+    """
+    The summary of these.
+    """
+    summary = Summary()
+    for one in exchanges:
+        summary = summary.add(one)
+    return summary
+
+
+def test_nothing() -> None:
+    """
+    No exchange, no figures.
+    """
+    assert total() == Summary()
+    assert total().to_json()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("differences", "is_call"),
+    [
+        ({}, True),
+        ({"path": "/twig/v1/messages"}, True),
+        ({"model": None}, True),
+        ({"outcome": "upstream_error", "status": 529}, True),
+        ({"path": "/v1/messages/count_tokens", "model": None, "skips": (a_skip(code="count-tokens"),)}, False),
+        ({"path": "/v1/messages/batches", "model": None, "skips": (a_skip(code="batches"),)}, False),
+        ({"path": "/v1/models", "method": "GET", "model": None}, False),
+        ({"method": "GET", "model": None}, False),
+    ],
+)
+def test_what_counts_as_a_model_call(differences: dict[str, Any], is_call: bool) -> None:
+    """
+    A model call is a POST to messages; counting tokens, batches and lists cost no model call.
+    """
+    summary = total(an_exchange(**differences))
+
+    assert (summary.requests, summary.others) == (int(is_call), int(not is_call))
+
+
+def test_upgrades() -> None:
+    """
+    Breakpoints and the requests that had any are counted apart; what was observed or taken back is not an upgrade.
+    """
+    summary = total(
+        an_exchange(edits=TWO),
+        an_exchange(edits=TWO[:1]),
+        an_exchange(),
+        an_exchange(edits=TWO, observed=True),
+        an_exchange(edits=TWO, resent=True),
+    )
+
+    assert (summary.requests, summary.upgraded_requests, summary.breakpoints_upgraded) == (5, 2, 3)
+    assert (summary.breakpoints_observed, summary.resent) == (2, 1)
+
+
+def test_skips_and_outcomes() -> None:
+    """
+    Each code and each outcome has its count.
+    """
+    summary = total(
+        an_exchange(skips=(a_skip(), a_skip(), a_skip(code="after-5m"))),
+        an_exchange(skips=(a_skip(),), outcome="upstream_error"),
+    )
+
+    assert summary.skips == {"client-ttl": 3, "after-5m": 1}
+    assert summary.outcomes == {"ok": 1, "upstream_error": 1}
+
+
+def test_adding_changes_nothing_that_was() -> None:
+    """
+    A summary is a value: what was handed out earlier stays as it was.
+    """
+    before = total(an_exchange(skips=(a_skip(),)))
+    shown = before.to_json()
+
+    before.add(an_exchange(skips=(a_skip(),), outcome="broken"))
+
+    assert before.to_json() == shown
+
+
+def test_order_does_not_matter() -> None:
+    """
+    Exchanges end in any order; the totals are the same.
+    """
+    some = [
+        an_exchange(edits=TWO),
+        an_exchange(skips=(a_skip(),)),
+        an_exchange(outcome="client_gone"),
+        an_exchange(path="/v1/models", method="GET"),
+        an_exchange(edits=TWO, observed=True),
+    ]
+    shuffled = random.Random(1).sample(some, len(some))
+
+    assert total(*shuffled).to_json() == total(*some).to_json()
+
+
+def test_json() -> None:
+    """
+    For machines: every figure, and JSON.
+    """
+    shown = total(an_exchange(edits=TWO, skips=(a_skip(),))).to_json()
+
+    assert json.loads(json.dumps(shown)) == {
+        "schema_version": 1,
+        "requests": 1,
+        "others": 0,
+        "upgraded_requests": 1,
+        "breakpoints_upgraded": 2,
+        "breakpoints_observed": 0,
+        "resent": 0,
+        "skips": {"client-ttl": 1},
+        "outcomes": {"ok": 1},
+    }
