@@ -4,6 +4,7 @@
 Rule of this file: it judges nothing; it finds the body in what it was given, and asks the core as `serve` does.
 """
 
+import codecs
 import json
 import os
 import sys
@@ -19,6 +20,10 @@ from savemode_cli.core.errors import BadInput
 if TYPE_CHECKING:
     from savemode_cli.core.caller import Caller
     from savemode_cli.views.diff import Report
+
+
+_ESCAPES = rb"(?i)\\(?:ud[89ab]..\\ud[c-f]..|(ud[89a-f]..)|.)"
+"""Every escape in a JSON text in turn, a pair of surrogates as one; the group is half of a pair."""
 
 
 def diff_request(
@@ -43,6 +48,8 @@ def diff_request(
     """
     from savemode_cli.config import load
 
+    if output == "-" and (as_json or as_patch):
+        raise BadInput("--output - and a report would both go to stdout", hint="give --output a file")
     settings = load(
         {
             "product": product,
@@ -81,20 +88,33 @@ def body_in(raw: bytes, name: str) -> bytes:
     """
     import msgspec
 
-    read = _parsed(raw, name)
-    if not isinstance(read, dict):
-        raise BadInput(f"{name}: expected a JSON object, found {_named(read)}", hint="give a Messages API request body")
+    read = _object(raw, name)
     if "messages" in read:
         return raw
     if "body" in read:
         inner = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["body"]
-        return read["body"].encode("utf-8", "surrogatepass") if isinstance(read["body"], str) else bytes(inner)
+        text = read["body"]
+        return _checked(
+            text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(inner), f"{name} (body)"
+        )
     text = _har_text(read)
     if text is not None:
-        return text.encode("utf-8", "surrogatepass")
+        return _checked(text.encode("utf-8", "surrogatepass"), f"{name} (postData.text)")
     if "log" in read or "request" in read:
         raise BadInput(f"{name}: no messages call in this HAR", hint="it needs a request whose postData.text is a body")
     return raw
+
+
+def _checked(body: bytes, name: str) -> bytes:
+    _object(body, name)
+    return body
+
+
+def _object(raw: bytes, name: str) -> dict[str, Any]:
+    read = _parsed(raw, name)
+    if not isinstance(read, dict):
+        raise BadInput(f"{name}: expected a JSON object, found {_named(read)}", hint="give a Messages API request body")
+    return read
 
 
 def _parsed(raw: bytes, name: str) -> Any:
@@ -107,35 +127,48 @@ def _parsed(raw: bytes, name: str) -> Any:
         return msgspec.json.decode(raw)
     except RecursionError:
         raise BadInput(f"{name}: nested too deeply to be read") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         place, what = _place_of_error(raw, str(error))
-        raise BadInput(f"{name}:{place}: not valid JSON: {what}", hint="the API would refuse this body") from None
+        raise BadInput(f"{name}{place}: not valid JSON: {what}", hint="the API would refuse this body") from None
 
 
 def _place_of_error(raw: bytes, message: str) -> tuple[str, str]:
     """
-    Line, column and cause.
+    `:line:column`, empty if it is not known, and the cause.
     """
+    if not raw.strip():
+        return "", "the file is empty"
+    if raw.startswith(codecs.BOM_UTF8):
+        return ":1:1", "a byte order mark stands before the text"
     try:
         json.loads(raw.decode())
     except json.JSONDecodeError as error:
-        return f"{error.lineno}:{error.colno}", error.msg.lower()
+        return f":{error.lineno}:{error.colno}", error.msg.lower().removesuffix(" at")
     except UnicodeDecodeError as error:
         return _line_and_column(raw, error.start), "a byte that is not UTF-8"
     except RecursionError:
-        return "1:1", "nested too deeply"
-    # The standard library is more lenient: NaN, lone surrogates, a byte order mark.
+        return "", "nested too deeply"
+    return _place_of_stricter_error(raw, message)
+
+
+def _place_of_stricter_error(raw: bytes, message: str) -> tuple[str, str]:
+    """
+    The same for what only the stricter parser minds: NaN, lone surrogates, numbers out of range.
+    """
     import re
 
+    for escape in re.finditer(_ESCAPES, raw):
+        if escape[1] is not None:
+            return _line_and_column(raw, escape.start()), "half of a surrogate pair"
     offset = re.search(r"\(byte (\d+)\)", message)
-    what = message.partition(": ")[2].partition(" (byte")[0] or message
-    return _line_and_column(raw, int(offset[1]) if offset else 0), what.lower()
+    what = (message.partition(": ")[2] or message).partition(" (byte")[0].partition(" - at ")[0]
+    return _line_and_column(raw, int(offset[1])) if offset else "", what.lower()
 
 
 def _line_and_column(raw: bytes, offset: int) -> str:
     before = raw[:offset]
-    line_start = before.rfind(b"\n") + 1
-    return f"{before.count(bytes([10])) + 1}:{offset - line_start + 1}"
+    line = before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")
+    return f":{before.count(bytes([10])) + 1}:{len(line) + 1}"
 
 
 def _har_text(read: dict[str, Any]) -> str | None:
@@ -183,7 +216,7 @@ def _judge(body: bytes, name: str, settings: Any, provider: str | None, flags: l
 
 
 def _caller(settings: Any, provider: str | None, flags: list[str]) -> "Caller":
-    from savemode_cli.core.caller import read_caller
+    from savemode_cli.core.caller import PROVIDERS, read_caller
 
     headers: list[tuple[bytes, bytes]] = []
     for flag in flags:
@@ -192,6 +225,8 @@ def _caller(settings: Any, provider: str | None, flags: list[str]) -> "Caller":
             raise BadInput(f"--flag {flag!r} is not NAME=VALUE", hint="like --flag llm-gateway-cost-controls=true")
         headers.append((f"x-posthog-flag-{name}".lower().encode(), value.encode()))
     if provider is not None:
+        if provider.strip().lower() not in PROVIDERS:
+            raise BadInput(f"--provider is {provider!r}", hint=f"give {' or '.join(PROVIDERS)}")
         headers.append((b"x-posthog-provider", provider.encode()))
     return read_caller(headers, settings.product, settings.products)
 
@@ -214,14 +249,25 @@ def _write(output: str, body: bytes) -> None:
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()
         return
-    target = Path(output)
+    # Where a link leads, not the link itself, gets the new content.
+    target = Path(output).resolve()
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            file.write(body)
-        Path(file.name).replace(target)
+        if target.exists() and not target.is_file():
+            target.write_bytes(body)  # a device or a pipe: replacing /dev/null would be a surprise
+        else:
+            _replace(target, body)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise BadInput(f"cannot write {output}: {reason}", hint="nothing was changed") from None
+
+
+def _replace(target: Path, body: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        file = Path(folder) / target.name
+        file.write_bytes(body)
+        if target.exists():
+            file.chmod(target.stat().st_mode)
+        file.replace(target)
 
 
 def _show(report: "Report", *, headers: bool) -> None:
@@ -231,5 +277,6 @@ def _show(report: "Report", *, headers: bool) -> None:
     from savemode_cli.views.diff import show
 
     colour = wants_colour(sys.stdout)
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "80"))
+    columns = os.environ.get("COLUMNS", "")
+    width = None if sys.stdout.isatty() else int(columns) if columns.isdecimal() and int(columns) else 80
     show(report, Console(no_color=not colour, force_terminal=colour, width=width, highlight=False), headers=headers)

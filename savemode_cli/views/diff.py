@@ -19,7 +19,8 @@ from savemode_cli.core.messages import Breakpoint, Facts, dotted, order_errors
 from savemode_cli.core.transform import CACHE_TTL, Edit, Transformed, revert
 from savemode_cli.views.terminal import printable
 
-_CONTEXT_BYTES = 24
+_CONTEXT = 24
+"""How many bytes around a change are shown, and at most how many characters; less where the line would be too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ def show(report: Report, console: Console, *, headers: bool = False) -> None:
     console.print()
     if report.known.breakpoints:
         console.print(_markers(report))
+        if any("*" in _now(one) for one in report.known.breakpoints):
+            console.print(Text("* spelled out by the client", style="dim"))
     for skip in report.done.skips:
         if not skip.path:
             console.print(Text(f"nothing is edited: {printable(skip.why)}", style="yellow"))
@@ -153,12 +156,16 @@ def _show_place(report: Report, edit: Edit, console: Console) -> None:
     """
     The changed object with a little of what stands around it.
     """
+    was, becomes = printable(edit.was), printable(edit.becomes)
     start = edit.at - len(edit.was[:-1].rstrip().encode())
     end = start + len(edit.was.encode())
-    before = _excerpt(report.original[max(0, start - _CONTEXT_BYTES) : start], cut_left=start > _CONTEXT_BYTES)
-    after = _excerpt(report.original[end : end + _CONTEXT_BYTES], cut_right=end + _CONTEXT_BYTES < len(report.original))
+    room = max(0, min(_CONTEXT, (console.width - len("+ ……") - len(becomes)) // 2))
+    left = _excerpt(report.original[max(0, start - room) : start])
+    right = _excerpt(report.original[end : end + room])
+    before = ("…" if start > room else "") + left[max(0, len(left) - room) :]
+    after = right[:room] + ("…" if end + room < len(report.original) else "")
     console.print(Text(f"@@ {printable(dotted(edit.path[:-1]))}, byte {edit.at:,}", style="cyan"))
-    _show_change(console, before + printable(edit.was) + after, before + printable(edit.becomes) + after)
+    _show_change(console, before + was + after, before + becomes + after)
 
 
 def _show_change(console: Console, before: str | None, after: str | None) -> None:
@@ -168,9 +175,8 @@ def _show_change(console: Console, before: str | None, after: str | None) -> Non
         console.print(Text(f"+ {after}", style="green"), soft_wrap=True)
 
 
-def _excerpt(piece: bytes, *, cut_left: bool = False, cut_right: bool = False) -> str:
-    text = printable(piece.decode("utf-8", "ignore"))
-    return ("…" if cut_left else "") + text + ("…" if cut_right else "")
+def _excerpt(piece: bytes) -> str:
+    return printable(piece.decode("utf-8", "ignore"))
 
 
 def _proofs(report: Report) -> Table:
