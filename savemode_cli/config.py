@@ -161,16 +161,22 @@ def _boolean(value: object) -> bool:
 
 
 def _port(value: object) -> int:
-    number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
+    try:
+        number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
+    except ValueError:
+        number = -1
     if not 0 <= number <= 65535:
         raise ValueError("a number from 0 to 65535 (0: a free port)")
     return number
 
 
 def _seconds(value: object) -> float:
-    number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except (ValueError, OverflowError):
+        number = -1.0
     if not 0 < number < 86_400:
-        raise ValueError("a number of seconds above 0")
+        raise ValueError("a number of seconds above 0 and below a day")
     return number
 
 
@@ -197,10 +203,14 @@ def _one_of(*allowed: str) -> Callable[[object], str]:
 
 
 def _upstream(value: object) -> str:
-    parts = urlsplit(value.strip()) if isinstance(value, str) else urlsplit("")
+    wanted = "an http:// or https:// address, without user, query or fragment"
+    try:
+        parts = urlsplit(value.strip()) if isinstance(value, str) else urlsplit("")
+    except ValueError:
+        raise ValueError(wanted) from None
     bare = not (parts.username or parts.password or parts.query or parts.fragment)
     if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
-        raise ValueError("an http:// or https:// address, without user, query or fragment")
+        raise ValueError(wanted)
     try:
         _ = parts.port
     except ValueError:
@@ -247,16 +257,15 @@ def _checked(source: str, name: str, value: object) -> object:
     try:
         return _CHECKS[name](value)
     except ValueError as error:
-        wanted = str(error) if "invalid literal" not in str(error) else "a number"
-        raise ConfigError(f"{place} is {_shown(value)}", hint=f"give {wanted}") from None
+        raise ConfigError(f"{place} is {_shown(value)}", hint=f"give {error}") from None
 
 
 def _shown(value: object) -> str:
     """
-    A value in an error, unless it looks as if it held a credential: `http://user:password@host`, `?key=...`.
+    A value in an error, unless it looks as if it held a credential: `http://user:password@host`, `?key=...`, `#token=...`.
     """
     text = repr(value)
-    return "not usable" if "@" in text or "?" in text or "sk-" in text else text
+    return "not usable" if any(sign in text for sign in ("@", "?", "#", "sk-")) else text
 
 
 def _products(merged: Mapping[str, Any], layers: list[dict[str, Any]]) -> Products:

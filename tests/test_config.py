@@ -1,0 +1,394 @@
+"""
+Configuration: every option from every source, their order, and what is said about mistakes.
+"""
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from savemode_cli.config import (
+    FILE_NAME,
+    LOG_FORMATS,
+    OPTIONS,
+    Settings,
+    load,
+    override_value,
+    proxy_for,
+)
+from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.transform import Policy
+
+# As text, as TOML writes it, and as it is read.
+EVERY: dict[str, tuple[str, str, Any]] = {
+    "host": ("::1", '"::1"', "::1"),
+    "port": ("0", "0", 0),
+    "upstream": ("https://host:8/a/", '"https://host:8/a/"', "https://host:8/a"),
+    "product": ("wizard", '"wizard"', "wizard"),
+    "ttl_policy": (" Always ", '"always"', "always"),
+    "compat": ("upstream", '"upstream"', "upstream"),
+    "debug": ("true", "true", True),
+    "observe": ("1", "true", True),
+    "beta_header": ("no", "false", False),
+    "allow_bedrock": ("yes", "true", True),
+    "allow_oauth_edits": ("on", "true", True),
+    "allow_remote": ("TRUE", "true", True),
+    "allow_host": ("a.example, B.example", '["a.example", "B.example"]', ("a.example", "b.example")),
+    "forward_posthog_headers": ("true", "true", True),
+    "connect_timeout_s": ("1.5", "1.5", 1.5),
+    "read_timeout_s": ("7", "7", 7.0),
+    "grace_s": ("3", "3", 3.0),
+    "log_format": ("json", '"json"', "json"),
+    "quiet": ("true", "true", True),
+    "verbose": ("true", "true", True),
+}
+
+
+def loaded(flags: dict[str, Any] | None = None, environ: dict[str, str] | None = None, **more: Any) -> Settings:
+    """
+    Load with nothing but what the test gives.
+    """
+    return load(flags or {}, environ or {}, **more)
+
+
+def toml(text: str, name: str = FILE_NAME) -> Path:
+    """
+    A file in the working directory.
+    """
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def refused(flags: dict[str, Any] | None = None, environ: dict[str, str] | None = None, **more: Any) -> tuple[str, str]:
+    """
+    The message and the hint of the error.
+    """
+    with pytest.raises(ConfigError) as raised:
+        loaded(flags, environ, **more)
+    return raised.value.message, raised.value.hint
+
+
+def test_defaults() -> None:
+    """
+    Without any source the settings are the documented defaults: loopback, the real API, no surprise.
+    """
+    assert loaded() == Settings()
+    assert (Settings().host, Settings().port, Settings().upstream) == ("127.0.0.1", 8787, "https://api.anthropic.com")
+
+
+def test_table_is_complete() -> None:
+    """
+    The tests below run over every option there is.
+    """
+    assert set(EVERY) | {"products", "aliases"} == set(OPTIONS)
+    assert set(OPTIONS) == {one.name for one in fields(Settings)} | {"aliases"}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_from_environment(name: str) -> None:
+    """
+    Every option is read from its variable, text as people write it.
+    """
+    text, _, expected = EVERY[name]
+
+    assert getattr(loaded(environ={f"SAVEMODE_{name.upper()}": text}), name) == expected
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_from_file(name: str) -> None:
+    """
+    Every option is read from `./savemode.toml`, typed.
+    """
+    _, text, expected = EVERY[name]
+    toml(f"{name} = {text}\n")
+
+    assert getattr(loaded(), name) == expected
+
+
+def test_order_of_sources() -> None:
+    """
+    Flags, `--config`, environment, the working directory, the user's directory, defaults: each beats those behind it.
+    """
+    user = toml("port = 1\n", "user/savemode.toml").parent
+    sources: list[dict[str, Any]] = [
+        {"user_folder": user},
+        {"folder": toml("port = 2\n", "here/savemode.toml").parent},
+        {"environ": {"SAVEMODE_PORT": "3"}},
+        {"config": toml("port = 4\n", "given.toml")},
+        {"flags": {"port": 5}},
+    ]
+
+    given: dict[str, Any] = {}
+    found = []
+    for source in sources:
+        given |= source
+        found.append(loaded(**given).port)
+
+    assert found == [1, 2, 3, 4, 5]
+
+
+def test_users_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The user's file is found where the platform keeps such files.
+    """
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr("sys.platform", "linux")
+    (tmp_path / "config" / "savemode").mkdir(parents=True)
+    (tmp_path / "config" / "savemode" / FILE_NAME).write_text("quiet = true\n")
+
+    assert loaded().quiet
+
+
+def test_flag_that_is_none_was_not_given() -> None:
+    """
+    None leaves the word to the other sources; False does not.
+    """
+    toml("debug = true\nquiet = true\n")
+
+    settings = loaded({"debug": None, "quiet": False})
+
+    assert (settings.debug, settings.quiet) == (True, False)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", True), (" TRUE ", True), ("1", False), ("", False)])
+def test_debug_of_the_gateway(value: str, expected: bool) -> None:
+    """
+    The original's own variable switches debug on, with its own strictness; ours wins over it.
+    """
+    assert loaded(environ={"LLM_GATEWAY_DEBUG": value}).debug is expected
+    assert not loaded(environ={"LLM_GATEWAY_DEBUG": value, "SAVEMODE_DEBUG": "false"}).debug
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "place"),
+    [
+        ({"ttl_polcy": "off"}, {}, "--ttl-polcy"),
+        ({}, {"SAVEMODE_TTL_POLCY": "off"}, "SAVEMODE_TTL_POLCY"),
+    ],
+)
+def test_near_miss(flags: dict[str, str], environ: dict[str, str], place: str) -> None:
+    """
+    An option that does not exist is named as it was spelled, with the one that was probably meant.
+    """
+    assert refused(flags, environ) == (f"{place}: there is no such option", "did you mean ttl_policy?")
+
+
+def test_unknown_option_in_a_file() -> None:
+    """
+    In a file the file is named; without a near miss the hint lists what there is.
+    """
+    message, hint = refused(config=toml("zzz = 1\n", "mine.toml"))
+
+    assert message == "mine.toml: zzz: there is no such option"
+    assert hint == f"options: {', '.join(OPTIONS)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("port", "abc", "give a number from 0 to 65535"),
+        ("port", "65536", "give a number from 0 to 65535"),
+        ("port", "-1", "give a number from 0 to 65535"),
+        ("port", "1.5", "give a number from 0 to 65535"),
+        ("grace_s", "abc", "give a number of seconds above 0"),
+        ("grace_s", "0", "give a number of seconds above 0"),
+        ("grace_s", "nan", "give a number of seconds above 0"),
+        ("grace_s", "inf", "give a number of seconds above 0"),
+        ("debug", "perhaps", "give true or false"),
+        ("ttl_policy", "sometimes", "give off | product | always"),
+        ("compat", "downstream", "give none | upstream"),
+        ("log_format", "xml", f"give {' | '.join(LOG_FORMATS)}"),
+        ("host", " ", "give a text"),
+        ("upstream", "host", "give an http:// or https:// address"),
+        ("upstream", "http://[::1", "give an http:// or https:// address"),
+        ("upstream", "http://host:x", "give an address whose port is a number up to 65535"),
+        ("products", "x", "give a table"),
+    ],
+)
+def test_wrong_value(name: str, value: str, wanted: str) -> None:
+    """
+    A value that cannot be used is named with its source, and what would be right is said in words.
+    """
+    message, hint = refused(environ={f"SAVEMODE_{name.upper()}": value})
+
+    assert message == f"SAVEMODE_{name.upper()} is {value!r}"
+    assert hint.startswith(wanted)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "port = true",
+        "port = 1.5",
+        'port = "x"',
+        "grace_s = true",
+        "grace_s = []",
+        "debug = 1",
+        'debug = "maybe"',
+        "ttl_policy = 1",
+        "host = 5",
+        "upstream = 5",
+        "allow_host = [1]",
+        "allow_host = 5",
+        "products = 5",
+        "aliases = []",
+        "product = {}",
+    ],
+)
+def test_wrong_type_in_a_file(line: str) -> None:
+    """
+    TOML has types, and a wrong one is an error with file and option, never a traceback.
+    """
+    toml(f"{line}\n")
+
+    message, hint = refused()
+
+    assert message.startswith(f"{FILE_NAME}: {line.partition(' ')[0]} is ")
+    assert hint.startswith("give ")
+
+
+def test_toml_that_is_none() -> None:
+    """
+    A broken file is named with the place of the break.
+    """
+    message, _ = refused(config=toml("port = 1\nquiet = = true\n", "mine.toml"))
+
+    assert message.startswith("mine.toml is not TOML: ")
+    assert "line 2, column 9" in message
+
+
+@pytest.mark.parametrize("content", [b"\xff", b'host = "\xff"'])
+def test_file_that_is_not_text(content: bytes) -> None:
+    """
+    Bytes that are no UTF-8 are an error, not a traceback.
+    """
+    Path(FILE_NAME).write_bytes(content)
+
+    assert refused()[0].startswith(f"{FILE_NAME} is not TOML: ")
+
+
+def test_file_that_cannot_be_read() -> None:
+    """
+    A given file must be there; a folder in its place is said to be one.
+    """
+    Path("folder").mkdir()
+
+    assert refused(config=Path("nowhere.toml"))[0] == "no such config file: nowhere.toml"
+    assert refused(config=Path("folder"))[0] == "cannot read folder: is a directory"
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        "https://user:hunter2@host",
+        "https://host/?key=hunter2",
+        "https://host/#token=hunter2",
+        "sk-hunter2",
+        "https://user:hunter2@host:port",
+    ],
+)
+def test_credential_is_not_echoed(upstream: str) -> None:
+    """
+    A value that looks as if it held a credential is refused without being repeated.
+    """
+    message, hint = refused(environ={"SAVEMODE_UPSTREAM": upstream})
+
+    assert "hunter2" not in message + hint
+    assert message == "SAVEMODE_UPSTREAM is not usable"
+
+
+def test_products_and_aliases() -> None:
+    """
+    Tables add to the built-in ones, from several files at once, and may name each other.
+    """
+    user = toml('[products]\nide = { idle_prone = true }\n[aliases]\neditor = "ide"\n', "user/savemode.toml").parent
+    toml('product = "editor"\n[products]\nwizard = { idle_prone = true }\n')
+
+    settings = loaded(user_folder=user)
+
+    assert settings.product == "ide"
+    assert settings.products.default == "ide"
+    assert settings.products.resolve("twig") == "posthog_code"
+    assert settings.products.idle_prone["wizard"]
+    assert not settings.products.idle_prone["signals"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[products]\nide = true\n", "product ide needs idle_prone"),
+        ('[products]\nide = { idle_prone = "yes" }\n', "product ide needs idle_prone"),
+        ("[products]\nide = {}\n", "product ide needs idle_prone"),
+        ('[aliases]\neditor = "ide"\n', "alias editor names no known product: ide"),
+        ("[aliases]\neditor = 5\n", "alias editor names no known product: 5"),
+        ('product = "ide"\n', "unknown product 'ide'"),
+    ],
+)
+def test_bad_table(text: str, message: str) -> None:
+    """
+    A row that says too little, and a name that leads nowhere, are errors with the way out.
+    """
+    toml(text)
+
+    found, hint = refused()
+
+    assert found == message
+    assert hint
+
+
+def test_override_is_read_anew() -> None:
+    """
+    `COST_CONTROLS_ENABLED` is read as it stands at each call; unset is None, and it is no option of ours.
+    """
+    assert override_value({"COST_CONTROLS_ENABLED": " True "}) == " True "
+    assert override_value({}) is None
+    assert override_value() is None
+
+
+@pytest.mark.parametrize(
+    ("upstream", "environ", "expected"),
+    [
+        ("https://api.example", {"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        ("http://api.example", {"HTTPS_PROXY": "http://p:1"}, None),
+        ("https://api.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.example"}, None),
+        ("http://127.0.0.1:8", {"HTTP_PROXY": "http://p:1"}, None),
+        ("http://localhost:8", {"HTTP_PROXY": "http://p:1"}, None),
+        ("http://[::1]:8", {"HTTP_PROXY": "http://p:1"}, None),
+        ("https://api.example", {}, None),
+    ],
+)
+def test_proxy(upstream: str, environ: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The environment's proxy is used for the upstream it is meant for, and never for loopback.
+    """
+    for name in ("http_proxy", "https_proxy", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    assert proxy_for(upstream) == expected
+
+
+def test_policy() -> None:
+    """
+    The settings that concern the transform reach it.
+    """
+    settings = loaded({"ttl_policy": "always", "compat": "upstream", "allow_bedrock": True, "allow_oauth_edits": True})
+
+    assert settings.policy == Policy(ttl="always", compat=True, allow_bedrock=True, allow_oauth=True)
+    assert loaded().policy == Policy(ttl="product")
+
+
+def test_example_of_the_docstring_is_valid() -> None:
+    """
+    What the module shows as a config file is one.
+    """
+    text = 'ttl_policy = "always"\n[products]\nide = { idle_prone = true }\n[aliases]\neditor = "ide"\n'
+    toml(text)
+
+    assert loaded().products.resolve("editor") == "ide"
+    assert tomllib.loads(text)["ttl_policy"] == loaded().ttl_policy
