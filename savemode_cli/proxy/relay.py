@@ -367,7 +367,8 @@ class Relay:
         """
         if journal.session is None or not journal.known.breakpoints:
             return
-        edits = () if journal.observed or journal.resent else journal.edits
+        # Observing plays through what would have happened: one raised request makes the next one raisable.
+        edits = () if journal.resent else journal.edits
         self._choices[journal.session] = Choice(writes_one_hour(journal.known, edits), journal.started_at)
         self._choices.move_to_end(journal.session)
         if len(self._choices) > _REMEMBERED_SESSIONS:
