@@ -56,25 +56,40 @@ def main() -> NoReturn:
         code = fail(error.message, error.hint, error.code)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except BrokenPipeError:
-        # The reader of our output has left (`savemode ... | head`). Nothing more can be said, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader of our output has left (`savemode ... | head`), which Typer reports as exit code 1: an answer of ours.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         code = 0
     except Exception as error:
         # Typer's own errors of usage; it keeps their class to itself.
         if not hasattr(error, "format_message"):
             raise
         code = _misused(error)
+    _let_go_of_broken_pipes()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _let_go_of_broken_pipes() -> None:
+    """
+    Write what is left; where nobody reads it any more, keep Python from failing over it after the exit code was chosen.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def fail(message: str, hint: str = "", code: str = "") -> int:
     """
     Say what is wrong in one `error:` line and, below it, what to do; the exit code for it.
     """
-    typer.echo(f"error: {message}" + (f" [{code}]" if code else ""), err=True)
+    from savemode_cli.views.terminal import printable
+
+    typer.echo(f"error: {printable(message)}" + (f" [{code}]" if code else ""), err=True)
     if hint:
-        typer.echo(f"  {hint}", err=True)
+        typer.echo(f"  {printable(hint)}", err=True)
     return 2
 
 

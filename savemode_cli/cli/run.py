@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savemode_cli.cli import options
-from savemode_cli.cli.serve import announcer, compose, printer, wants_colour
+from savemode_cli.cli.serve import announcer, compose, printer, say, wants_colour
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -69,7 +69,7 @@ def run(
 
     proxy = compose(settings, record, announce, handle_signals=False)
     code = run_in_loop(lambda: _around(proxy, command))
-    typer.echo(receipt(total, Ink(colour=wants_colour(sys.stderr)), proxy.gate()), err=True)
+    say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), proxy.gate()))
     raise typer.Exit(code)
 
 

@@ -5,6 +5,7 @@ Rule of this file: the composition root. Transport, relay, server and the sinks 
 `demo` use the same composition.
 """
 
+import contextlib
 import signal
 import sys
 from collections.abc import Callable
@@ -86,7 +87,7 @@ def serve(
     proxy = compose(settings, printer(settings, sys.stdout), announcer(sys.stderr))
     say_hello(settings, proxy.url, proxy.gate(), sys.stderr)
     run_in_loop(lambda: serve_until_stopped(proxy.server, proxy.listener, proxy.transport))
-    typer.echo("savemode stopped", err=True)
+    say(sys.stderr, "savemode stopped")
     if proxy.server.signal == signal.SIGINT:
         raise typer.Exit(130)
 
@@ -177,14 +178,18 @@ def printer(settings: "Settings", out: TextIO) -> "Callable[[Exchange], None]":
             lines = [request_line(exchange, ink)]
             if not settings.quiet:
                 lines += detail_lines(exchange, ink, verbose=settings.verbose)
-        try:
-            out.write("\n".join(lines) + "\n")
-            out.flush()
-        except (OSError, ValueError):
-            # The reader has left (`savemode serve | head`): the requests matter more than their log.
-            return
+        say(out, "\n".join(lines))
 
     return show
+
+
+def say(out: TextIO, text: str) -> None:
+    """
+    Write lines at once. If the reader has left (`savemode serve | head`), that is all right: the requests matter more.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        out.write(f"{text}\n")
+        out.flush()
 
 
 def announcer(out: TextIO) -> Callable[[str, str], None]:
@@ -196,8 +201,7 @@ def announcer(out: TextIO) -> Callable[[str, str], None]:
     ink = Ink(colour=wants_colour(out))
 
     def announce(event: str, text: str) -> None:
-        out.write(f"{ink('WARNING', 'yellow')} {event}: {printable(text)}\n")
-        out.flush()
+        say(out, f"{ink('WARNING', 'yellow')} {event}: {printable(text)}")
 
     return announce
 
@@ -247,8 +251,7 @@ def say_hello(settings: "Settings", url: str, gate: "GateState", out: TextIO) ->
         _hints(settings, gate, prone),
         Ink(colour=wants_colour(out)),
     )
-    out.write(text + "\n")
-    out.flush()
+    say(out, text)
 
 
 def _hints(settings: "Settings", gate: "GateState", idle_prone: bool) -> list[str]:

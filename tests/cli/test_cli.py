@@ -1,0 +1,117 @@
+"""
+The command as a whole: help, version, misuse, and what it costs to start.
+"""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.cli.processes import LONGEST_S, SAVEMODE, environment, python, savemode
+
+COMMANDS = ("demo", "serve", "run", "diff-request")
+HEAVY = (
+    *(
+        "aiohttp",
+        "anyio",
+        "asyncio",
+        "genai_prices",
+        "httptools",
+        "httpx",
+        "msgspec",
+        "platformdirs",
+    ),
+    *("posthog", "redis", "rich", "starlette", "tomllib", "uvicorn", "uvloop"),
+)
+LOADED = """
+import contextlib, io, sys
+sys.argv = ["savemode", *{arguments!r}]
+from savemode_cli.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main()
+print(*[name for name in {heavy!r} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], *([command, "--help"] for command in COMMANDS)], ids=str)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    """
+    Asking for help costs the start of Typer and nothing else (ARCHITECTURE 2.7): the list of modules, not milliseconds.
+    """
+    assert python(LOADED.format(arguments=arguments, heavy=HEAVY)).split() == []
+
+
+def test_help_names_every_command() -> None:
+    """
+    The first screen has each command with its sentence, and fits a terminal.
+    """
+    done = savemode("--help")
+
+    said = done.stdout.decode()
+    assert done.returncode == 0
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} +[A-Z]", said, re.MULTILINE)
+    assert max(len(line) for line in said.splitlines()) <= 80
+
+
+def test_no_arguments_is_help() -> None:
+    """
+    The bare command explains itself.
+    """
+    done = savemode()
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == savemode("-h").stdout
+
+
+def test_version() -> None:
+    """
+    `--version` is the name and the number.
+    """
+    assert re.fullmatch(r"savemode \d+\.\d+\.\d+\S*\n", savemode("--version").stdout.decode())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nope"], "No such command 'nope'"),
+        (["--nope"], "No such option: --nope"),
+        (["serve", "--portt", "1"], "No such option: --portt"),
+        (["serve", "--port", "abc"], "Invalid value for '--port'"),
+        (["serve", "--port"], "Option '--port' requires an argument"),
+        (["serve", "more"], "Got unexpected extra argument"),
+        (["run"], "Missing argument"),
+        (["diff-request"], "Missing argument"),
+        (["serve", "--port", "70000"], "--port is 70000"),
+        (["serve", "--config", "nowhere.toml"], "no such config file: nowhere.toml"),
+    ],
+    ids=" ".join,
+)
+def test_misuse(arguments: list[str], said: str) -> None:
+    """
+    Misuse is one `error:` line with a code and a hint below it, exit code 2, nothing on stdout, no traceback.
+    """
+    done = savemode(*arguments)
+
+    first, hint = done.stderr.decode().splitlines()
+    assert first.startswith(f"error: {said}")
+    assert re.search(r" \[(usage|config_error)\]$", first)
+    assert hint.startswith("  ")
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("arguments", [["demo"], ["--help"]], ids=str)
+def test_reader_that_leaves_is_no_failure(arguments: list[str]) -> None:
+    """
+    `| head` is not a negative answer: exit code 0, no traceback.
+    """
+    process = subprocess.Popen(
+        [*SAVEMODE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+
+    _, said = process.communicate(timeout=LONGEST_S)
+
+    assert (process.returncode, said) == (0, b"")

@@ -1,0 +1,254 @@
+"""
+`savemode run`: a command inside a proxy of its own, as a process.
+"""
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import LONGEST_S, SAVEMODE, environment, running, savemode
+from tests.streams import answers, refusal, says, text
+from tests.upstream import Upstream
+
+CALLS = """
+    import anthropic
+
+    flag = {"x-posthog-flag-llm-gateway-cost-controls": "true"}
+    bare = {"type": "ephemeral"}
+    with anthropic.Anthropic(api_key="made-up", default_headers=flag) as client:
+        call = {
+            "model": "claude-opus-5-5",
+            "system": [{"type": "text", "text": "s", "cache_control": bare}],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": bare}]}],
+        }
+        for _ in range(2):
+            print(client.messages.create(max_tokens=9, **call).content[0].text)
+        client.messages.create(max_tokens=9, model="claude-opus-5-5", messages=[{"role": "user", "content": "hi"}])
+        client.messages.count_tokens(**call)
+"""
+PLAIN = """
+    import json, os, urllib.request
+
+    marker = {"type": "ephemeral"}
+    body = {"model": "m", "system": [{"type": "text", "text": "s", "cache_control": marker}], "messages": []}
+    for _ in range(2):
+        url = os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages"
+        with urllib.request.urlopen(url, json.dumps(body).encode()) as answer:
+            print(json.load(answer)["content"][0]["text"])
+"""
+SHOW = "import os; print(os.environ['ANTHROPIC_BASE_URL'], os.environ['ENABLE_TOOL_SEARCH'])"
+
+
+def script(source: str, name: str = "script.py") -> str:
+    """
+    A Python script in the working directory.
+    """
+    Path(name).write_text(textwrap.dedent(source))
+    return name
+
+
+def test_environment_of_the_command() -> None:
+    """
+    The command is pointed at the proxy, and tool search stays on behind it; its output is all there is on stdout.
+    """
+    done = savemode("run", "--", sys.executable, "-c", SHOW)
+
+    url, tool_search = done.stdout.decode().split()
+    assert url.startswith("http://127.0.0.1:")
+    assert tool_search == "true"
+    assert done.returncode == 0
+    assert "savemode receipt" in done.stderr.decode()
+
+
+def test_own_setting_is_kept() -> None:
+    """
+    Who has set ENABLE_TOOL_SEARCH has decided; a base URL of before gives way to the proxy.
+    """
+    done = savemode(
+        "run", "--", sys.executable, "-c", SHOW, ENABLE_TOOL_SEARCH="auto", ANTHROPIC_BASE_URL="http://127.0.0.1:1"
+    )
+
+    url, tool_search = done.stdout.decode().split()
+    assert url != "http://127.0.0.1:1"
+    assert tool_search == "auto"
+
+
+def test_exit_code() -> None:
+    """
+    The command's exit code is ours.
+    """
+    assert savemode("run", "--", sys.executable, "-c", "raise SystemExit(3)").returncode == 3
+
+
+def test_options_of_the_command_are_its_own() -> None:
+    """
+    What follows the command is not read as ours, also without `--`.
+    """
+    code = "import sys; print(sys.argv[1:])"
+
+    done = savemode("run", sys.executable, "-c", code, "--verbose", "--help", "-q")
+
+    assert done.stdout.decode().strip() == "['--verbose', '--help', '-q']"
+
+
+def test_no_such_command() -> None:
+    """
+    A command that does not exist is 127, as in a shell.
+    """
+    done = savemode("run", "--", "no-such-command-anywhere")
+
+    assert done.returncode == 127
+    assert "error: no such command: no-such-command-anywhere" in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_command_that_cannot_be_run() -> None:
+    """
+    A file that is no program is 126.
+    """
+    plain = Path("plain.txt")
+    plain.write_text("text")
+
+    done = savemode("run", "--", str(plain.absolute()))
+
+    assert done.returncode == 126
+    assert "permission denied" in done.stderr.decode()
+
+
+def test_command_that_dies_of_a_signal() -> None:
+    """
+    Death by signal n is 128 + n.
+    """
+    done = savemode("run", "--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
+
+    assert done.returncode == 128 + 9
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_is_passed_on(number: signal.Signals) -> None:
+    """
+    The command hears the signal, decides on its exit code, and the receipt is still printed.
+    """
+    source = f"""
+        import signal, sys, time
+
+        def stop(number, frame):
+            print("stopped by", number, flush=True)
+            sys.exit(7)
+
+        signal.signal({int(number)}, stop)
+        print("ready", flush=True)
+        time.sleep(20)
+    """
+    with running(*SAVEMODE, "run", "--", sys.executable, script(source)) as one:
+        one.out.wait_for("ready")
+        assert one.end(number) == 7
+
+    assert one.out.all() == f"ready\nstopped by {int(number)}"
+    assert "savemode receipt" in one.err.all()
+
+
+def test_receipt(upstream: Upstream) -> None:
+    """
+    The receipt counts model calls and breakpoints, and says what was left alone; counting tokens is no model call.
+    """
+    upstream.script = says(text("hello"), input_tokens=1)
+
+    done = savemode("run", "--upstream", upstream.url, "--ttl-policy", "always", "--", sys.executable, script(CALLS))
+
+    assert done.stdout.decode() == "hello\nhello\n"
+    assert done.stderr.decode() == textwrap.dedent("""\
+        savemode receipt
+          3 model calls, 1 other request
+          4 breakpoints raised to 1h in 2 calls
+          left alone: count-tokens 1x
+          left alone: no-markers 1x
+        """)
+
+
+def test_receipt_with_the_gate_closed(upstream: Upstream) -> None:
+    """
+    Where nothing was raised because the gate was closed, the receipt says so.
+    """
+    upstream.script = says(text("hello"), input_tokens=1)
+
+    done = savemode("run", "--upstream", upstream.url, "--", sys.executable, script(PLAIN))
+
+    assert "  0 breakpoints raised to 1h in 0 calls\n  the gate was closed: " in done.stderr.decode()
+
+
+def test_receipt_with_errors(upstream: Upstream) -> None:
+    """
+    What went wrong is on the receipt.
+    """
+    upstream.script = answers(refusal("404 Not Found", "not_found_error", "model: no such model"))
+
+    done = savemode("run", "--upstream", upstream.url, "--", sys.executable, script(PLAIN))
+
+    assert done.returncode == 1
+    assert "  1 model call, 0 other requests\n" in done.stderr.decode()
+    assert "  upstream_error: 1x\n" in done.stderr.decode()
+
+
+def test_observed_receipt(upstream: Upstream) -> None:
+    """
+    Under `--observe` the receipt speaks of what would have been.
+    """
+    upstream.script = says(text("hello"), input_tokens=1)
+
+    done = savemode(
+        "run", "--observe", "--upstream", upstream.url, "--ttl-policy", "always", "--", sys.executable, script(PLAIN)
+    )
+
+    assert "  2 breakpoints would have been raised to 1h (observing only)\n" in done.stderr.decode()
+    assert not any(b'"1h"' in received.body for received in upstream.received)
+
+
+def test_verbose(upstream: Upstream) -> None:
+    """
+    `--verbose` prints each request, on stderr, where the command's output is not disturbed.
+    """
+    upstream.script = says(text("hello"), input_tokens=1)
+
+    done = savemode("run", "--verbose", "--upstream", upstream.url, "--", sys.executable, script(PLAIN))
+
+    assert done.stdout.decode() == "hello\nhello\n"
+    assert done.stderr.decode().count(" request.done outcome=ok ") == 2
+
+
+def test_exit_code_without_a_reader() -> None:
+    """
+    The command's exit code is passed on although nobody reads the receipt any more.
+    """
+    process = subprocess.Popen(
+        [*SAVEMODE, "run", "--", sys.executable, "-c", "raise SystemExit(5)"], stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stderr is not None
+    process.stderr.close()
+
+    assert process.wait(LONGEST_S) == 5
+
+
+def test_gate_warning() -> None:
+    """
+    The environment switch that has no effect is warned of before the command runs.
+    """
+    done = savemode("run", "--", sys.executable, "-c", "pass", COST_CONTROLS_ENABLED="true")
+
+    assert done.stderr.decode().startswith("WARNING cost_controls_dev_override_ignored: ")
+
+
+def test_bad_option_does_not_start_the_command() -> None:
+    """
+    A setting that cannot be used is said before anything runs.
+    """
+    done = savemode("run", "--ttl-policy", "sometimes", "--", sys.executable, "-c", "print('ran')")
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == (
+        "error: --ttl-policy is 'sometimes' [config_error]\n  give off | product | always\n"
+    )

@@ -1,0 +1,352 @@
+"""
+`savemode serve` as a process: its banner, its lines, its refusals, and how it ends.
+"""
+
+import asyncio
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.cli.processes import LONGEST_S, SAVEMODE, environment, post, savemode, serving
+from tests.conftest import FLAG
+from tests.streams import refusal, sse, stalls_after, streamed_text
+from tests.upstream import Received, Script, Upstream, reply
+
+BODY = json.dumps(
+    {
+        "model": "claude-opus-5-5",
+        "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+        "messages": [{"role": "user", "content": "secret words"}],
+    }
+).encode()
+OPEN = tuple(FLAG.items())
+
+
+def test_banner_and_request_line(upstream: Upstream) -> None:
+    """
+    The banner goes to stderr with the line to copy last; each request is a line on stdout with its transforms below.
+    """
+    with serving(upstream.url, "--ttl-policy", "always") as (server, url):
+        assert post(url, BODY, OPEN)[0] == 200
+        server.out.wait_for("edit ")
+        assert server.end() == 0
+
+    banner = server.err.all()
+    assert f"  address  {url}\n  upstream {upstream.url}\n  gate     off: " in banner
+    assert banner.endswith(f"\n  export ANTHROPIC_BASE_URL={url}\n\nsavemode stopped")
+    first, edit = server.out.lines
+    assert " request.done outcome=ok status=200 model=claude-opus-5-5 product=llm_gateway gate=on " in first
+    assert " upgraded=1 " in first
+    assert edit == ('         edit  system.0.cache_control {"type": "ephemeral"} -> {"type": "ephemeral", "ttl": "1h"}')
+    assert "secret words" not in "\n".join(server.out.lines) + banner
+
+
+def test_json_lines(upstream: Upstream) -> None:
+    """
+    `--log-format json` gives one object a line, with units in the keys of every number.
+    """
+    with serving(upstream.url, "--log-format", "json", "--ttl-policy", "always") as (server, url):
+        post(url, BODY, OPEN)
+        post(url, BODY)
+        server.out.wait_for('"upgraded":0')
+        server.end()
+
+    server.out.all()
+    first, second = (json.loads(line) for line in server.out.lines)
+    assert (first["schema_version"], first["event"], first["upgraded"], second["upgraded"]) == (1, "request.done", 1, 0)
+    assert first["edits"][0]["path"] == "system.0.cache_control.ttl"
+    measured = {key for key, value in first.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    assert measured == {
+        "schema_version",
+        "duration_ms",
+        "first_byte_ms",
+        "status",
+        "upgraded",
+        "request_bytes",
+        "response_bytes",
+    }
+
+
+def test_quiet(upstream: Upstream) -> None:
+    """
+    `--quiet` leaves the line of each request and nothing below it.
+    """
+    with serving(upstream.url, "--quiet", "--ttl-policy", "always") as (server, url):
+        post(url, BODY, OPEN)
+        server.out.wait_for("upgraded=1")
+        server.end()
+
+    server.out.all()
+    assert len(server.out.lines) == 1
+
+
+def test_verbose(upstream: Upstream) -> None:
+    """
+    `--verbose` adds what identifies an exchange.
+    """
+    with serving(upstream.url, "--verbose") as (server, url):
+        post(url, BODY)
+        found = server.out.wait_for(r"info  session=\S+ trace_id=\S+ upstream_request_id=req_up request_bytes=(\d+) ")
+        server.end()
+
+    assert int(found[1]) == len(BODY)
+
+
+def test_observe(upstream: Upstream) -> None:
+    """
+    `--observe` says what would change, and the upstream gets the original.
+    """
+    with serving(upstream.url, "--observe", "--ttl-policy", "always") as (server, url):
+        post(url, BODY)
+        server.out.wait_for("would_upgrade=1")
+        server.out.wait_for("would system.0.cache_control")
+        server.end()
+
+    assert upstream.received[0].body == BODY
+
+
+def one_error(*options: str) -> str:
+    """
+    What `serve` says where it refuses to start: one `error:` line and a hint, on stderr, no traceback.
+    """
+    done = savemode("serve", *options)
+    said = done.stderr.decode()
+    assert done.returncode == 2, said
+    assert done.stdout == b""
+    assert [line.startswith("error: ") for line in said.splitlines()] == [True, False], said
+    return said
+
+
+def test_port_taken() -> None:
+    """
+    A port that is taken is named, with the way out.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        said = one_error("--port", str(port))
+
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in said
+    assert "--port 0" in said
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "api.anthropic.com", "http://", "http://[bad", "http://host:99999"])
+def test_bad_upstream(url: str) -> None:
+    """
+    An upstream that is no address is refused at start, not at the first request.
+    """
+    said = one_error("--port", "0", "--upstream", url)
+
+    assert "--upstream is" in said
+    assert "give an " in said
+
+
+def test_upstream_with_a_password_is_not_repeated() -> None:
+    """
+    What looks like a credential is kept out of the error.
+    """
+    said = one_error("--upstream", "http://user:hunter2@host")
+
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_upstream_that_is_the_proxy_itself(name: str) -> None:
+    """
+    A proxy that would call itself for ever does not start.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+
+    assert "is this proxy itself" in one_error("--port", port, "--upstream", f"http://{name}:{port}")
+
+
+def test_debug_with_a_public_address() -> None:
+    """
+    Debug stays on loopback, whatever else is allowed.
+    """
+    said = one_error("--host", "0.0.0.0", "--port", "0", "--debug", "--allow-remote")
+
+    assert "debug listens on loopback only" in said
+
+
+def test_public_address_needs_its_option() -> None:
+    """
+    An address that others can reach is taken only when asked for.
+    """
+    said = one_error("--host", "0.0.0.0", "--port", "0")
+
+    assert "--allow-remote" in said
+
+
+def test_public_address_is_announced(upstream: Upstream) -> None:
+    """
+    With the option it is taken, and said aloud.
+    """
+    with serving(upstream.url, "--host", "0.0.0.0", "--allow-remote") as (server, _):
+        server.err.wait_for("WARNING listening_beyond_loopback: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "event"),
+    [(["--debug"], "cost_controls_dev_override_active"), ([], "cost_controls_dev_override_ignored")],
+)
+def test_gate_warning(upstream: Upstream, options: list[str], event: str) -> None:
+    """
+    The environment switch is announced where it works, and where it does not.
+    """
+    with serving(upstream.url, *options, COST_CONTROLS_ENABLED="true") as (server, url):
+        server.err.wait_for(f"^WARNING {event}: COST_CONTROLS_ENABLED=true")
+        post(url, BODY)
+        server.out.wait_for("gate=on" if options else "gate=off")
+
+
+def test_no_warning_without_the_switch(upstream: Upstream) -> None:
+    """
+    Without the switch there is nothing to warn of.
+    """
+    with serving(upstream.url, "--debug") as (server, _):
+        server.end()
+
+    assert "WARNING" not in server.err.all()
+
+
+@contextmanager
+def stream_from(url: str) -> Iterator[http.client.HTTPResponse]:
+    """
+    The answer of a call of which only the head has been read.
+    """
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=LONGEST_S)
+    connection.request("POST", "/v1/messages", json.dumps({**json.loads(BODY), "stream": True}))
+    try:
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+def test_sigterm_lets_a_stream_finish(upstream: Upstream) -> None:
+    """
+    Told to stop in the middle of a stream, the proxy ends it properly and leaves with 0.
+    """
+    go_on = upstream.event()
+    events = streamed_text("hel", "lo")
+    upstream.script = stalls_after(events[:4], go_on, events[4:])
+
+    with serving(upstream.url) as (server, url), stream_from(url) as answer:
+        first = answer.read1()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert server.process.poll() is None
+        upstream.set(go_on)
+        rest = answer.read()
+        assert server.end(None) == 0
+
+    assert first + rest == b"".join(sse(event) for event in events)
+    assert "outcome=ok" in server.out.all()
+
+
+def test_grace_ends(upstream: Upstream) -> None:
+    """
+    A stream that never ends does not keep the proxy alive beyond `--grace-s`.
+    """
+    upstream.script = stalls_after(streamed_text("hel")[:4], upstream.event())
+
+    with serving(upstream.url, "--grace-s", "1") as (server, url), stream_from(url) as answer:
+        answer.read1()
+        began = time.monotonic()
+        assert server.end() == 0
+
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in server.err.all()
+
+
+def test_grace_ends_before_the_answer_began(upstream: Upstream) -> None:
+    """
+    Who still waits for the first byte then is told so by a status, and nothing is printed about our insides.
+    """
+    go_on = upstream.event()
+
+    async def script(_received: Received, _writer: asyncio.StreamWriter) -> None:
+        await go_on.wait()
+
+    upstream.script = script
+    with serving(upstream.url, "--grace-s", "1") as (server, url), ThreadPoolExecutor() as pool:
+        call = pool.submit(post, url, BODY)
+        while not upstream.received:
+            time.sleep(0.01)
+        assert server.end() == 0
+        assert call.result()[0] >= 500
+
+    assert "Traceback" not in server.err.all()
+    assert "ASGI" not in server.err.all()
+
+
+def test_sigint(upstream: Upstream) -> None:
+    """
+    Ctrl-C leaves with 130, without a traceback.
+    """
+    with serving(upstream.url) as (server, _):
+        assert server.end(signal.SIGINT) == 130
+
+    assert server.err.all().endswith("savemode stopped")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_reader_that_leaves_does_not_stop_the_proxy(upstream: Upstream, closed: str) -> None:
+    """
+    `| head` ends the log, not the service: requests go on, also one about which there is something to announce.
+    """
+    upstream.script = _refuse_one_hour()
+    command = [*SAVEMODE, "serve", "--port", "0", "--upstream", upstream.url, "--ttl-policy", "always"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        while not (line := process.stderr.readline().decode().strip()).startswith("export"):
+            assert line or process.poll() is None
+        url = line.partition("=")[2]
+        process.stderr.readline()
+        (process.stdout if closed == "stdout" else process.stderr).close()
+
+        statuses = [post(url, BODY, OPEN)[0] for _ in range(3)]
+
+        process.terminate()
+        assert process.wait(LONGEST_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+    assert statuses == [200, 200, 200]
+
+
+def _refuse_one_hour() -> Script:
+    refused = refusal("400 Bad Request", "invalid_request_error", "cache_control.ttl: not permitted")
+
+    async def script(received: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(refused if b'"1h"' in received.body else reply())
+
+    return script
+
+
+def test_config_file_and_environment(upstream: Upstream) -> None:
+    """
+    A file in the working directory configures the proxy, and the banner shows it.
+    """
+    Path("savemode.toml").write_text('product = "ide"\n[products]\nide = { idle_prone = true }\n')
+
+    with serving(upstream.url, SAVEMODE_TTL_POLICY="off") as (server, _):
+        server.err.wait_for(r"product  ide \(idle-prone\)")
+        server.err.wait_for("policy   off: nothing is edited")
