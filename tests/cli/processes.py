@@ -2,6 +2,8 @@
 The command as a process of its own: what only a real process shows (signals, pipes, exit codes, what is imported).
 """
 
+import contextlib
+import io
 import os
 import re
 import signal
@@ -11,9 +13,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from unittest import mock
+
+import pytest
+
+from savemode_cli.cli import main
 
 SAVEMODE = (sys.executable, "-m", "savemode_cli")
 ROOT = Path(__file__).parents[2]
@@ -39,6 +45,23 @@ def savemode(*arguments: str, stdin: bytes = b"", **more: str) -> subprocess.Com
         timeout=LONGEST_S,
         check=False,
     )
+
+
+def savemode_here(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """
+    The same without a process, for what ends before anything is started: ten times as fast.
+    """
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with (
+        mock.patch("sys.argv", ["savemode", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as left,
+    ):
+        main()
+    code = left.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(arguments, code, *(one.buffer.getvalue() for one in (out, err)))
 
 
 def python(code: str, **more: str) -> str:
@@ -115,7 +138,7 @@ class Running:
         return self.process.wait(LONGEST_S)
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(*command: str, **more: str) -> Iterator[Running]:
     """
     A process that is gone afterwards, whatever happened.
@@ -134,7 +157,7 @@ def running(*command: str, **more: str) -> Iterator[Running]:
         one.err.all()
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(upstream: str, *options: str, **more: str) -> Iterator[tuple[Running, str]]:
     """
     `savemode serve` on a free port, and its URL once it answers.

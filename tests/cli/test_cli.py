@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.cli.processes import LONGEST_S, SAVEMODE, environment, python, savemode
+from tests.cli.processes import LONGEST_S, SAVEMODE, environment, python, savemode, savemode_here
 
 COMMANDS = ("demo", "serve", "run", "diff-request")
 HEAVY = (
@@ -91,13 +91,23 @@ def test_misuse(arguments: list[str], said: str) -> None:
     """
     Misuse is one `error:` line with a code and a hint below it, exit code 2, nothing on stdout, no traceback.
     """
-    done = savemode(*arguments)
+    done = savemode_here(*arguments)
 
     first, hint = done.stderr.decode().splitlines()
     assert first.startswith(f"error: {said}")
     assert re.search(r" \[(usage|config_error)\]$", first)
     assert hint.startswith("  ")
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_misuse_of_the_process() -> None:
+    """
+    The same from a real process.
+    """
+    done = savemode("nope")
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"error: No such command 'nope' [usage]\n  see ")
 
 
 @pytest.mark.parametrize("arguments", [["demo"], ["--help"]], ids=str)

@@ -16,7 +16,7 @@ from savemode_cli.cli import app
 from savemode_cli.cli.diff_request import body_in
 from savemode_cli.core.errors import BadInput
 from tests.cases import cases
-from tests.cli.processes import savemode
+from tests.cli.processes import savemode, savemode_here
 
 BARE = {"type": "ephemeral"}
 BODY = (
@@ -224,7 +224,7 @@ def test_misuse(arguments: list[str], said: str) -> None:
     saved(BODY)
     saved(b'{"messages":\xff}', "bad.json")
 
-    done = savemode("diff-request", *arguments)
+    done = savemode_here("diff-request", *arguments)
 
     first, hint = done.stderr.decode().splitlines()
     assert first.startswith(f"error: {said}")
@@ -316,7 +316,7 @@ def test_output_that_fails_leaves_nothing() -> None:
     """
     Path("folder").mkdir()
 
-    done = savemode("diff-request", saved(BODY), "--output", "folder")
+    done = savemode_here("diff-request", saved(BODY), "--output", "folder")
 
     assert done.returncode == 2
     assert there() == ["body.json", "folder"]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.processes import LONGEST_S, SAVEMODE, environment, post, savemode, serving
+from tests.cli.processes import LONGEST_S, SAVEMODE, environment, post, savemode_here, serving
 from tests.conftest import FLAG
 from tests.streams import refusal, sse, stalls_after, streamed_text
 from tests.upstream import Received, Script, Upstream, reply
@@ -119,7 +119,7 @@ def one_error(*options: str) -> str:
     """
     What `serve` says where it refuses to start: one `error:` line and a hint, on stderr, no traceback.
     """
-    done = savemode("serve", *options)
+    done = savemode_here("serve", *options)
     said = done.stderr.decode()
     assert done.returncode == 2, said
     assert done.stdout == b""
