@@ -16,7 +16,7 @@ from typing import Any
 from savemode_cli.cli.serve import compose
 from savemode_cli.config import Settings
 from savemode_cli.core.exchange import Exchange
-from savemode_cli.proxy.server import serve
+from savemode_cli.proxy.server import Server, serve
 
 ANSWER = json.dumps(
     {
@@ -203,6 +203,14 @@ class RunningProxy:
     port: int
     exchanges: list[Exchange]
     announced: list[tuple[str, str]]
+    thread: threading.Thread
+    server: Server
+
+    def stop(self) -> None:
+        """
+        Tell the server to stop, as a signal would.
+        """
+        self.server.should_exit = True
 
     def exchange(self, number: int = -1, *, within_s: float = 5.0) -> Exchange:
         """
@@ -228,12 +236,23 @@ def running_proxy(upstream: str, **options: Any) -> Iterator[RunningProxy]:
     proxy = compose(
         settings, exchanges.append, lambda event, text: announced.append((event, text)), handle_signals=False
     )
+    proxy.server.main_loop = lambda: _ticks(proxy.server)  # type: ignore[method-assign]
     thread = threading.Thread(target=lambda: asyncio.run(serve(proxy.server, proxy.listener, proxy.transport)))
     port = proxy.listener.getsockname()[1]
     thread.start()
     try:
-        yield RunningProxy(proxy.url, port, exchanges, announced)
+        yield RunningProxy(proxy.url, port, exchanges, announced, thread, proxy.server)
     finally:
         proxy.server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
+
+
+async def _ticks(server: Server) -> None:
+    """
+    The server's own waiting for its end, ten times as often: each test waits for one end.
+    """
+    number = 0
+    while not await server.on_tick(number):
+        number += 1
+        await asyncio.sleep(0.01)
