@@ -265,6 +265,9 @@ class Relay:
         Where to send the request and with which headers; `inbound.body` becomes what is sent.
         """
         settings = self.settings
+        if not inbound.raw_path.startswith(b"/"):
+            # `*@elsewhere/` behind the upstream's address would be a request, with its key, to another host.
+            raise BadHeader("the request's target is not a path", hint="send one that begins with /")
         route = read_route(inbound.path, settings.products)
         caller = read_caller(inbound.headers, route.product, settings.products)
         journal.product = caller.product

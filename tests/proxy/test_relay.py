@@ -6,6 +6,7 @@ Both sides are real sockets, so each claim is about bytes on the wire.
 
 import gzip
 import json
+import socket
 import zlib
 from typing import Any
 
@@ -104,6 +105,22 @@ def test_path_of_the_upstream_comes_first(wire: Wire) -> None:
     """
     with running_proxy(f"{wire.url}/base") as proxy:
         assert through(wire, proxy, request("GET", "/v1/x?y")).first == b"GET /base/v1/x?y HTTP/1.1"
+
+
+@pytest.mark.parametrize("target", ["*", "*@{elsewhere}/v1/messages", "*:80"])
+def test_target_without_a_path_is_refused(wire: Wire, wired: RunningProxy, target: str) -> None:
+    """
+    What does not begin with a slash could name another host behind the upstream's; nothing is sent anywhere.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0)
+        place = f"127.0.0.1:{elsewhere.getsockname()[1]}"
+        got = exchange(wired.port, request("OPTIONS", target.format(elsewhere=place)))
+
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+    assert not wire.waiting()
+    assert (got.status, json.loads(got.body)["error"]["type"]) == (400, "invalid_request_error")
 
 
 def test_headers_pass_in_order(wire: Wire, wired: RunningProxy) -> None:
