@@ -474,7 +474,7 @@ def _forwardable(headers: RawHeaders) -> RawHeaders:
     The headers without those that are about this one connection.
     """
     dropped = _HOP_BY_HOP
-    listed = _header(headers, b"connection")
+    listed = b",".join(value for name, value in headers if name.lower() == b"connection")
     if listed and listed.lower() not in (b"keep-alive", b"close"):
         dropped = dropped | {one.strip().lower() for one in listed.split(b",")}
     return [(name, value) for name, value in headers if name.lower() not in dropped]

@@ -182,6 +182,15 @@ def test_hop_by_hop_headers_stay(wire: Wire, wired: RunningProxy) -> None:
     assert through(wire, wired, request("GET", "/x", None, *headers)).names == [b"host", b"x-kept"]
 
 
+def test_repeated_connection_header_is_read_whole(wire: Wire, wired: RunningProxy) -> None:
+    """
+    A second `Connection` lists headers as the first does (RFC 9110, 5.3: the same as one joined by commas).
+    """
+    headers = [("connection", "keep-alive"), ("connection", "x-listed"), ("x-listed", "1"), ("x-kept", "1")]
+
+    assert through(wire, wired, request("GET", "/x", None, *headers)).names == [b"host", b"x-kept"]
+
+
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/files"])
 @pytest.mark.parametrize("body", [b"", b"{", bytes(range(256)) * 300, gzip.compress(marked(), mtime=0)], ids=len)
 def test_body_passes(wire: Wire, wired: RunningProxy, path: str, body: bytes) -> None:
