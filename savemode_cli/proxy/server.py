@@ -220,7 +220,11 @@ def _is_judged(scope: Scope) -> bool:
 
 
 async def _respond(out: Outbound, send: Send) -> None:
-    start: Message = {"type": "http.response.start", "status": out.status, "headers": out.headers}
+    headers = out.headers
+    if out.status in (204, 304):
+        # A length named here is that of a body that does not follow; the server would wait for one.
+        headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+    start: Message = {"type": "http.response.start", "status": out.status, "headers": headers}
     await send(start)
     async for chunk in out.chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -322,6 +322,34 @@ def test_answer_to_head_has_a_length_and_no_body(wire: Wire, wired: RunningProxy
         assert client.message().body == b"{}"
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"204 No Content\r\n",
+        b"204 No Content\r\ncontent-length: 5\r\n",
+        b"304 Not Modified\r\netag: x\r\n",
+        b"304 Not Modified\r\ncontent-length: 99\r\n",
+    ],
+)
+def test_answer_without_a_body(wire: Wire, wired: RunningProxy, head: bytes) -> None:
+    """
+    204 and 304 have none, whatever length they name (RFC 9110, 6.4.1), and the connection can be used on.
+    """
+    with End.to(wired.port) as client:
+        client.send(request("GET", "/v1/models"))
+        upstream = wire.accept()
+        upstream.message()
+        upstream.send(b"HTTP/1.1 " + head + b"\r\n")
+        first = client.message()
+        client.send(request("GET", "/v1/models"))
+        upstream.message()
+        upstream.send(OK)
+
+        assert first.status == int(head[:3])
+        assert first.all(b"transfer-encoding") == []
+        assert client.message().body == b"{}"
+
+
 def test_chunked_answer_passes(wire: Wire, wired: RunningProxy) -> None:
     """
     The bytes of a chunked answer, and its clean end.
