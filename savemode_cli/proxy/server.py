@@ -139,6 +139,7 @@ class _HangUp:
     def __init__(self, receive: Receive, inbound: Inbound) -> None:
         self._receive = receive
         self._inbound = inbound
+        self._upload = inbound.body if isinstance(inbound.body, _Upload) else None
         self._exchange = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_HANG_UP_GRACE_S, self._begin)
@@ -149,9 +150,8 @@ class _HangUp:
             self._task.cancel()
 
     def _begin(self) -> None:
-        body = self._inbound.body
-        if isinstance(body, _Upload) and not body.done:
-            # Two readers of one request would steal each other's messages.
+        if self._upload is not None and not self._upload.done:
+            # Two readers of one request would steal each other's messages, also once the answer has begun.
             self._timer = asyncio.get_running_loop().call_later(_HANG_UP_GRACE_S, self._begin)
             return
         self._task = asyncio.get_running_loop().create_task(self._wait())
@@ -175,17 +175,21 @@ class _Upload(httpx.AsyncByteStream):
         self._receive = receive
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._first:
-            yield piece
-        while not self.done:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.done = True
-                if self.inbound is not None:
-                    self.inbound.gone = True
-                raise ConnectionResetError("the client left before its body was complete")
-            self.done = not message.get("more_body", False)
-            yield message.get("body", b"")
+        try:
+            for piece in self._first:
+                yield piece
+            more = True
+            while more:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    if self.inbound is not None:
+                        self.inbound.gone = True
+                    raise ConnectionResetError("the client left before its body was complete")
+                more = message.get("more_body", False)
+                yield message.get("body", b"")
+        finally:
+            # Also where the upstream wants no more of it: from then on a hang-up is ours to notice.
+            self.done = True
 
 
 async def _read(scope: Scope, receive: Receive) -> Inbound | None:

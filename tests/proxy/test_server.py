@@ -355,6 +355,40 @@ def test_body_over_the_limit_passes(wire: Wire, wired: RunningProxy) -> None:
     assert [skip.code for skip in wired.exchange().skips] == ["too-large"]
 
 
+def test_answer_may_overtake_the_upload(wire: Wire, wired: RunningProxy) -> None:
+    """
+    Where the upstream answers while the client still sends, the body stays whole: nobody else reads of it.
+    """
+    size, first = 30_000_000, b"0123456789"
+    with End.to(wired.port) as client, ThreadPoolExecutor(1) as aside:
+        client.send(request("POST", "/v1/files", None, ("content-length", str(size))) + first)
+        upstream = wire.accept()
+        upstream.head()
+        assert upstream.read(len(first)) == first
+        upstream.send(CHUNKED)
+        client.head()
+        with begun(wire, wired) as (other, other_up):
+            # This later hang-up has been noticed, so hang-ups are watched for.
+            other.close()
+            assert other_up.rest() == b""
+        rest = memoryview(bytes(range(250)) * (size // 250))[len(first) :]
+        sent = 0
+        client.socket.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            # Until everything between the two is full, and the upload waits for the upstream to read.
+            while sent < len(rest):
+                sent += client.socket.send(rest[sent : sent + 100_000])
+        client.socket.settimeout(BOUND_S)
+        sending = aside.submit(client.send, rest[sent:])
+        upstream.socket.settimeout(2)
+
+        assert upstream.read(len(rest)) == rest
+
+        sending.result(BOUND_S)
+        upstream.send(chunk(b"done") + LAST_CHUNK)
+        assert client.chunk() == b"done"
+
+
 def test_early_refusal_of_an_upload_arrives(wire: Wire, wired: RunningProxy) -> None:
     """
     A 413 that comes before the body was sent reaches the client.
