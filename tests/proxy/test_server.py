@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from savemode_cli.core.messages import MAX_BODY_BYTES
-from savemode_cli.proxy.server import is_loopback
+from savemode_cli.proxy.server import is_loopback, listen
 from tests.conftest import FLAG
 from tests.proxy.wire import BOUND_S, CHUNKED, LAST_CHUNK, OK, CutShort, End, Wire, Wired, chunk, exchange, request
 from tests.upstream import Received, RunningProxy, Upstream, running_proxy
@@ -568,6 +568,15 @@ def test_is_loopback(host: str, ours: bool) -> None:
 
 
 # Connections.
+
+
+def test_small_writes_are_not_held_back() -> None:
+    """
+    The listener says that it is TCP: asyncio turns Nagle's algorithm off for such sockets only, and with it on, each
+    small event of a stream waits 40 ms for the acknowledgement of the one before.
+    """
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_many_requests_on_one_connection(upstream: Upstream, proxy: RunningProxy) -> None:
