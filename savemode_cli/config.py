@@ -13,7 +13,7 @@ import os
 import tomllib
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -108,6 +108,24 @@ def override_value(environ: Mapping[str, str] | None = None) -> str | None:
     What `COST_CONTROLS_ENABLED` holds at this moment; None if it is not set.
     """
     return (os.environ if environ is None else environ).get(ENV)
+
+
+def with_base_url(settings: Settings, environ: Mapping[str, str] | None = None) -> Settings:
+    """
+    The settings with the upstream that `ANTHROPIC_BASE_URL` names, unless another was configured.
+
+    A command that already goes through a gateway must go on to it, and not with the gateway's token to the real API.
+
+    Raises:
+        ConfigError: it is no address.
+    """
+    url = (os.environ if environ is None else environ).get("ANTHROPIC_BASE_URL", "").strip()
+    if not url or settings.upstream != DEFAULT_UPSTREAM:
+        return settings
+    try:
+        return replace(settings, upstream=_upstream(url))
+    except ValueError as error:
+        raise ConfigError(f"ANTHROPIC_BASE_URL is {_shown(url)}", hint=f"give {error}, or --upstream") from None
 
 
 def proxy_for(upstream: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from savemode_cli.config import (
+    DEFAULT_UPSTREAM,
     FILE_NAME,
     LOG_FORMATS,
     OPTIONS,
@@ -17,6 +18,7 @@ from savemode_cli.config import (
     load,
     override_value,
     proxy_for,
+    with_base_url,
 )
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.transform import Policy
@@ -392,3 +394,17 @@ def test_example_of_the_docstring_is_valid() -> None:
 
     assert loaded().products.resolve("editor") == "ide"
     assert tomllib.loads(text)["ttl_policy"] == loaded().ttl_policy
+
+
+def test_base_url_is_the_upstream_unless_one_was_configured() -> None:
+    """
+    `run` goes on to where the command would have gone, and an option says otherwise.
+    """
+    environ = {"ANTHROPIC_BASE_URL": "https://gateway.example/anthropic/"}
+
+    assert with_base_url(Settings(), environ).upstream == "https://gateway.example/anthropic"
+    assert with_base_url(Settings(upstream="http://127.0.0.1:1"), environ).upstream == "http://127.0.0.1:1"
+    assert with_base_url(Settings(), {}).upstream == DEFAULT_UPSTREAM
+    with pytest.raises(ConfigError) as caught:
+        with_base_url(Settings(), {"ANTHROPIC_BASE_URL": "user:secret@x"})
+    assert "secret" not in caught.value.message

@@ -38,7 +38,7 @@ def run(
     """
     Run a command with ANTHROPIC_BASE_URL set to a proxy of its own, and print a receipt at the end.
     """
-    from savemode_cli.config import load, override_value
+    from savemode_cli.config import load, override_value, with_base_url
     from savemode_cli.core.gate import gate_warning
     from savemode_cli.core.summary import Summary
     from savemode_cli.proxy.server import run_in_loop
@@ -53,7 +53,7 @@ def run(
         "log_format": log_format,
         "verbose": verbose,
     }
-    settings = load({**flags, "host": "127.0.0.1", "port": 0}, config=config)
+    settings = with_base_url(load({**flags, "host": "127.0.0.1", "port": 0}, config=config))
     announce = announcer(sys.stderr)
     warning = gate_warning(override_value(), debug=settings.debug)
     if warning is not None:
@@ -93,6 +93,9 @@ async def _run(command: list[str], url: str) -> int:
     import asyncio
 
     environ = {"ENABLE_TOOL_SEARCH": "true", **os.environ, "ANTHROPIC_BASE_URL": url}
+    for name in ("NO_PROXY", "no_proxy"):
+        # Or a command that goes through an HTTP proxy would ask that one for our address.
+        environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
     try:
         process = await asyncio.create_subprocess_exec(*command, env=environ)
     except FileNotFoundError:

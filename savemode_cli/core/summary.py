@@ -11,6 +11,9 @@ from typing import Any
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.messages import MESSAGES_PATH
 
+_ANSWERED = frozenset({"ok", "client_gone", "broken"})
+"""The outcomes of calls that a model worked on: what was raised on others wrote no cache, and a retry raises it again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -32,6 +35,7 @@ class Summary:
         The summary with one exchange more.
         """
         is_call = exchange.method == "POST" and exchange.path.endswith(MESSAGES_PATH)
+        raised = exchange.upgraded if exchange.outcome in _ANSWERED else 0
         skips = dict(self.skips)
         for skip in exchange.skips:
             skips[skip.code] = skips.get(skip.code, 0) + 1
@@ -39,8 +43,8 @@ class Summary:
         return Summary(
             requests=self.requests + is_call,
             others=self.others + (not is_call),
-            upgraded_requests=self.upgraded_requests + (exchange.upgraded > 0),
-            breakpoints_upgraded=self.breakpoints_upgraded + exchange.upgraded,
+            upgraded_requests=self.upgraded_requests + (raised > 0),
+            breakpoints_upgraded=self.breakpoints_upgraded + raised,
             breakpoints_observed=self.breakpoints_observed + (len(exchange.edits) if exchange.observed else 0),
             resent=self.resent + exchange.resent,
             skips=skips,

@@ -254,6 +254,9 @@ class Relay:
         except UpstreamUnreachable as error:
             journal.outcome, journal.error = "broken", error.message
             raise
+        except Exception:
+            journal.outcome, journal.error = "broken", "an error in savemode"
+            raise
         finally:
             if response is not None:
                 await _stream(response).aclose()

@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -29,7 +30,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from savemode_cli.core.errors import ConfigError, UpstreamUnreachable
 from savemode_cli.core.messages import MAX_BODY_BYTES, MESSAGES_PATH, error_body
-from savemode_cli.proxy.relay import Inbound, Outbound, Relay, own_answer
+from savemode_cli.proxy.relay import Inbound, Outbound, RawHeaders, Relay, own_answer
 
 OWN_PATHS = b"/-/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -65,8 +66,8 @@ class Gateway:
         if scope["type"] != "http":
             return
         refusal = self._refusal(scope["headers"])
-        if refusal:
-            await _respond(_forbidden(refusal), send)
+        if refusal is not None:
+            await _respond(refusal, send)
         elif scope["raw_path"].startswith(OWN_PATHS):
             await self._own(scope, receive, send)
         else:
@@ -94,21 +95,21 @@ class Gateway:
         finally:
             watch.stop()
 
-    def _refusal(self, headers: list[tuple[bytes, bytes]]) -> str:
+    def _refusal(self, headers: RawHeaders) -> Outbound | None:
         """
-        Why the door stays shut, or nothing. Source of the rule: DNS rebinding reaches loopback under a foreign name.
+        The answer of a door that stays shut, or nothing. Source of the rule: DNS rebinding reaches loopback under a
+        foreign name.
         """
-        host = origin = None
-        for name, value in headers:
-            if name == b"host":
-                host = value
-            elif name == b"origin":
-                origin = value
+        known = dict(headers)
+        host, origin = known.get(b"host"), known.get(b"origin")
         if host is None or not self._is_ours(host.decode("latin-1")):
-            return "this Host is not ours; use the address that savemode printed (or --allow-host)"
+            return _refused("this Host is not ours; use the address that savemode printed (or --allow-host)")
         if origin is not None and not self._is_ours(_authority(origin.decode("latin-1"))):
-            return "requests from web pages are refused"
-        return ""
+            return _refused("requests from web pages are refused")
+        if b"upgrade" in known and (known.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in known):
+            # The HTTP parser takes what follows such a head for the other protocol, so the body would be lost.
+            return _refused("an Upgrade cannot be offered together with a body; send plain HTTP/1.1", status=400)
+        return None
 
     def _is_ours(self, authority: str) -> bool:
         name = _host_of(authority)
@@ -235,9 +236,11 @@ async def _respond(out: Outbound, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _forbidden(why: str) -> Outbound:
+def _refused(why: str, *, status: int = 403) -> Outbound:
     request_id = f"req_sm_{uuid4().hex[:20]}"
-    return own_answer(403, error_body("permission_error", why, request_id), request_id)
+    api_type = "permission_error" if status == 403 else "invalid_request_error"
+    out = own_answer(status, error_body(api_type, why, request_id), request_id)
+    return replace(out, headers=[*out.headers, (b"connection", b"close")])
 
 
 def _authority(origin: str) -> str:

@@ -16,6 +16,7 @@ from savemode_cli.core.errors import UpstreamTimeout, UpstreamUnreachable
 
 _NOTHING_OF_ITS_OWN = ("accept", "accept-encoding", "content-type", "user-agent")
 _LONGEST_HEADER_BYTES = 64 * 1024
+_HIGHEST_STATUS = 599  # RFC 9110, 15: a status is three digits, and its class one of five
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -59,6 +60,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise UpstreamTimeout(f"{self._upstream.host} did not answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamUnreachable(f"cannot reach {self._upstream.host}: {_reason(error)}") from error
+        if response.status > _HIGHEST_STATUS:
+            response.close()
+            raise UpstreamUnreachable(f"{self._upstream.host} answered with status {response.status}, which is none")
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
     async def aclose(self) -> None:

@@ -77,6 +77,29 @@ def test_own_setting_is_kept() -> None:
     assert tool_search == "auto"
 
 
+def test_gateway_of_before_becomes_the_upstream(upstream: Upstream) -> None:
+    """
+    A command that already went through a gateway goes on to it: its token is not for the real API.
+    """
+    upstream.script = says(text("hello"))
+
+    done = savemode("run", "--", sys.executable, script(PLAIN), ANTHROPIC_BASE_URL=upstream.url)
+
+    assert done.stdout.decode().split() == ["hello", "hello"]
+    assert len(upstream.received) == 2
+
+
+def test_http_proxy_is_not_asked_for_our_address() -> None:
+    """
+    Behind an HTTP proxy the command still reaches its own one, and its other exceptions stay.
+    """
+    show = "import os; print(os.environ['NO_PROXY'])"
+
+    done = savemode("run", "--", sys.executable, "-c", show, NO_PROXY="intranet")
+
+    assert done.stdout.decode().strip() == "intranet,127.0.0.1"
+
+
 def test_exit_code() -> None:
     """
     The command's exit code is ours.

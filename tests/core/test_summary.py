@@ -71,6 +71,18 @@ def test_upgrades() -> None:
     assert (summary.breakpoints_observed, summary.resent) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "raised"), [("ok", 1), ("client_gone", 1), ("upstream_error", 0), ("unreachable", 0)]
+)
+def test_upgrades_of_calls_that_failed_do_not_count(outcome: str, raised: int) -> None:
+    """
+    A call that no model worked on wrote no cache, and its retry raises the same breakpoints again.
+    """
+    total = Summary().add(an_exchange(edits=(an_edit(),), outcome=outcome))
+
+    assert (total.breakpoints_upgraded, total.upgraded_requests) == (raised, raised)
+
+
 def test_skips_and_outcomes() -> None:
     """
     Each code and each outcome has its count.
