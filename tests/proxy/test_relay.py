@@ -793,7 +793,15 @@ def test_refused_connection_is_502(wire: Wire, wired: RunningProxy) -> None:
     check_envelope(ask(wired, marked(), SECRET_HEADER, target=SECRET_TARGET), wired, 502, "api_error")
 
 
-@pytest.mark.parametrize("answered", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\ncontent-le"])
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-le",
+        b"HTTP/1.1 600 Beyond\r\ncontent-length: 0\r\n\r\n",
+    ],
+)
 def test_no_answer_is_502(wire: Wire, wired: RunningProxy, answered: bytes) -> None:
     """
     The upstream closes without an answer, with something else than HTTP, or in the middle of the head.
