@@ -1,0 +1,305 @@
+"""
+May a request start: both rules, several budgets, the override; and what the client is told.
+"""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from savemode_cli.core.admission import (
+    Allowed,
+    Balance,
+    Hold,
+    Refused,
+    Standing,
+    check_limits,
+    decide,
+    refusal,
+    refusal_message,
+    unaccounted,
+)
+from savemode_cli.core.budget import Budget, Window, limit_of
+from savemode_cli.core.tiers import guard
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+USD = 10**9
+HOLD = Hold("h", ("k",), 2 * USD, NOW + timedelta(minutes=10))
+RAISE = ("savemode budget set", "savemode budget allow --for 1h", "x-posthog-budget-override: true")
+
+
+def standing(spent: int, held: int = 0, limit: int = 20, name: str = "b", **more: Any) -> Standing:
+    """
+    A budget and where it stands, in whole dollars.
+    """
+    return Standing(limit_of(Budget(name, limit * USD, **more), "ann", NOW), Balance(spent * USD, 0, held * USD))
+
+
+def headers_of(decision: Allowed | Refused) -> dict[str, str]:
+    """
+    The headers as text, without their common start.
+    """
+    return {name.decode().removeprefix("x-posthog-budget"): value.decode() for name, value in decision.headers()}
+
+
+@pytest.mark.parametrize(
+    ("spent", "held", "strict", "reason"),
+    [
+        (0, 0, False, None),
+        (19, 0, False, None),
+        (20, 0, False, "spent"),
+        (25, 3, False, "spent"),
+        (19, 1, False, "held"),
+        (0, 20, False, "held"),
+        (18, 0, True, None),
+        (17, 1, True, None),
+        (19, 0, True, "ask"),
+        (17, 2, True, "held"),
+        (20, 0, True, "spent"),
+    ],
+)
+def test_rule(spent: int, held: int, strict: bool, reason: str | None) -> None:
+    """
+    By default a request starts while anything is left; strict only if all it may cost fits. Waiting helps where only
+    holds stand in the way.
+    """
+    decision = decide(HOLD, [standing(spent, held, strict=strict)], override=False)
+
+    assert reason == (decision.reason if isinstance(decision, Refused) else None)
+
+
+@given(st.integers(-5, 50), st.integers(0, 50), st.integers(-1, 30))
+def test_default_rule_is_the_guards_table(spent: int, held: int, limit: int) -> None:
+    """
+    What the ledger admits is what the table allows, with what is held counted as spent.
+    """
+    decision = decide(HOLD, [standing(spent, held, limit)], override=False)
+    verdict = guard(limit * USD, (spent + held) * USD)
+
+    assert verdict.allow == isinstance(decision, Allowed)
+    assert verdict.status == decision.status
+
+
+def test_unsettled_counts_as_spent() -> None:
+    """
+    A hold that ran out is no longer something to wait for.
+    """
+    limit = standing(0).limit
+
+    decision = decide(HOLD, [Standing(limit, Balance(10 * USD, 10 * USD, 0))], override=False)
+
+    assert isinstance(decision, Refused)
+    assert decision.permanent
+
+
+def test_headers_of_an_allowed_request() -> None:
+    """
+    Both scales, what is left and until when; what others hold is not left.
+    """
+    assert headers_of(decide(HOLD, [standing(12, 2)], override=False)) == {
+        "": "ok",
+        "-remaining-usd": "6.00",
+        "-state": "warn",
+        "-recommended-mode": "balanced",
+        "-resets-at": "2026-12-01T00:00:00Z",
+    }
+
+
+def test_no_budget_no_headers() -> None:
+    """
+    Without a cap the answer carries no budget header at all.
+    """
+    decision = decide(HOLD, [standing(12, limit=0)], override=False)
+
+    assert (decision, headers_of(decision)) == (Allowed(HOLD, None), {})
+
+
+@pytest.mark.parametrize(("hold", "override"), [(HOLD, True), (replace(HOLD, override=True), False)])
+def test_override(hold: Hold, override: bool) -> None:
+    """
+    By header or for a while: the request starts, is labelled, and has a hold to charge.
+    """
+    decision = decide(hold, [standing(25)], override=override)
+
+    assert isinstance(decision, Allowed)
+    assert decision.hold == replace(HOLD, override=True)
+    assert headers_of(decision) == {
+        "": "override",
+        "-state": "blocked",
+        "-recommended-mode": "max_save",
+        "-resets-at": "2026-12-01T00:00:00Z",
+    }
+
+
+def test_override_without_budget() -> None:
+    """
+    There is nothing to report but the label.
+    """
+    assert headers_of(decide(HOLD, [], override=True)) == {"": "override"}
+
+
+def test_all_budgets_must_pass() -> None:
+    """
+    One refusal refuses, whatever the others say.
+    """
+    decision = decide(HOLD, [standing(1), standing(5, limit=5, name="small")], override=False)
+
+    assert isinstance(decision, Refused)
+    assert decision.standing == standing(5, limit=5, name="small")
+
+
+def test_tightest_budget_is_reported() -> None:
+    """
+    The one of which the largest share is used; of equal ones that with the least left.
+    """
+    order = [standing(18, name="a"), standing(9, limit=10, name="c"), standing(90, limit=100, name="b"), standing(1)]
+
+    decision = decide(HOLD, order, override=False)
+
+    assert isinstance(decision, Allowed)
+    assert [one.limit.budget.name for one in decision.standings] == ["c", "a", "b", "b"]
+    assert headers_of(decision)["-remaining-usd"] == "1.00"
+
+
+def test_refusal_that_lasts_longest_is_reported() -> None:
+    """
+    Nobody is told to come back tomorrow, or in a moment, when the month is spent.
+    """
+    day = standing(9, limit=5, name="day", window=Window("day"))
+    month = standing(20, name="month")
+    held = standing(0, 20, name="held", window=Window("month", 20))
+
+    for order in ([day, month, held], [held, month, day]):
+        decision = decide(HOLD, order, override=False)
+
+        assert isinstance(decision, Refused)
+        assert decision.standing == month
+
+
+def test_permanent_refusal() -> None:
+    """
+    429 in the API's envelope, which no SDK retries and no other client sleeps on.
+    """
+    decision = decide(HOLD, [standing(25, zone="Europe/Berlin")], override=False)
+    assert isinstance(decision, Refused)
+
+    status, headers, body = refusal(decision, "req_1")
+
+    assert status == 429
+    assert dict(headers) == {
+        b"content-type": b"application/json",
+        b"request-id": b"req_1",
+        b"x-should-retry": b"false",
+        b"x-posthog-budget": b"exceeded",
+        b"x-posthog-budget-remaining-usd": b"0.00",
+        b"x-posthog-budget-state": b"blocked",
+        b"x-posthog-budget-recommended-mode": b"max_save",
+        b"x-posthog-budget-resets-at": b"2026-11-30T23:00:00Z",
+    }
+    read = json.loads(body)
+    message = read["error"].pop("message")
+    assert read == {"type": "error", "error": {"type": "budget_exceeded"}, "request_id": "req_1"}
+    assert message.startswith(
+        'spend limit reached (monthly; resets 2026-12-01 00:00 Europe/Berlin): $25.00 of $20.00 is spent in budget "b". '
+    )
+    assert all(way in message for way in RAISE)
+
+
+def test_temporary_refusal() -> None:
+    """
+    Retried in a few seconds, and says what it waits for.
+    """
+    decision = decide(HOLD, [standing(15, 5, scope="user")], override=False)
+    assert isinstance(decision, Refused)
+
+    _, headers, body = refusal(decision, "req_1")
+
+    assert dict(headers)[b"x-should-retry"] == b"true"
+    assert dict(headers)[b"retry-after"] == b"5"
+    message = json.loads(body)["error"]["message"]
+    assert '$20.00 in budget "b" (user ann), $15.00 is spent and $5.00 is held' in message
+
+
+def test_strict_refusal() -> None:
+    """
+    Permanent, for waiting does not make the request smaller; what is left is said, for a smaller one may fit.
+    """
+    decision = decide(HOLD, [standing(19, strict=True)], override=False)
+    assert isinstance(decision, Refused)
+
+    assert decision.permanent
+    assert headers_of(decision)[""] == "exceeded"
+    assert headers_of(decision)["-remaining-usd"] == "1.00"
+    assert "may cost up to $2.00" in refusal_message(decision)
+
+
+def test_refusal_for_somebody_unnamed() -> None:
+    """
+    The pot of those who do not say who they are is called that.
+    """
+    limit = replace(standing(0, scope="team").limit, who="")
+    decision = Refused("spent", Standing(limit, Balance(20 * USD)), 0)
+
+    assert "(team not given)" in refusal_message(decision)
+
+
+@pytest.mark.parametrize(
+    ("limit", "override", "fail", "status", "allowed"),
+    [
+        (20, False, "open", "unknown", True),
+        (20, False, "closed", "unknown", False),
+        (20, True, "closed", "override", True),
+        (0, False, "closed", None, True),
+    ],
+)
+def test_without_a_ledger(limit: int, override: bool, fail: Any, status: str | None, allowed: bool) -> None:
+    """
+    The guard's first rows: override, no budget, unknown; nothing is held that would have to be settled.
+    """
+    decision = unaccounted([standing(0, limit=limit).limit], override=override, fail=fail)
+
+    assert (status, allowed) == (decision.status, isinstance(decision, Allowed))
+    assert headers_of(decision) == ({} if status is None else {"": status})
+
+
+def test_refusal_without_a_ledger() -> None:
+    """
+    Says whose choice it was, and is not retried: a broken ledger does not heal in seconds.
+    """
+    decision = unaccounted([standing(0).limit], override=False, fail="closed")
+    assert isinstance(decision, Refused)
+
+    _, headers, body = refusal(decision, "req_1")
+
+    assert dict(headers)[b"x-should-retry"] == b"false"
+    assert "--fail closed" in json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"keys": ()},
+        {"keys": ("k", "k")},
+        {"ask_nusd": -1},
+        {"ask_nusd": 2**53},
+        {"expires_at": datetime(2026, 11, 24)},
+    ],
+)
+def test_hold_no_ledger_could_keep(wrong: dict[str, Any]) -> None:
+    """
+    A bug in the caller is said where it is made.
+    """
+    with pytest.raises(ValueError, match=r"hold|amount|time zone"):
+        replace(HOLD, **wrong)
+
+
+def test_limit_without_key() -> None:
+    """
+    A limit that is judged but never charged would be no limit.
+    """
+    with pytest.raises(ValueError, match="not counted under"):
+        check_limits(HOLD, [standing(0).limit])
