@@ -6,6 +6,7 @@ Rule of this file: an error is a surprise; an expected outcome (a skip, a refusa
     SavemodeError
       |- BadInput             the person at the keyboard: a file or body that cannot be read      exit 2
       |- ConfigError          the person at the keyboard: a flag, variable or config file          exit 2
+      |- LedgerUnavailable    the disk, or another process: the ledger cannot be read or written     exit 2
       |- BadHeader            the client: a header or path of ours with a value that is not allowed   HTTP 400
       |- UpstreamUnreachable  the upstream or the network in between                                HTTP 502
            |- UpstreamTimeout   the same, after waiting                                             HTTP 504
@@ -50,6 +51,14 @@ class BadHeader(SavemodeError):
     """
 
     code = "bad_header"
+
+
+class LedgerUnavailable(SavemodeError):
+    """
+    The ledger cannot be read or written. The proxy turns it into a decision (`unaccounted`); a command stops with exit 2.
+    """
+
+    code = "ledger_unavailable"
 
 
 class UpstreamUnreachable(SavemodeError):
