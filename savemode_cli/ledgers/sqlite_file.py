@@ -6,6 +6,7 @@ Nothing is written to a file before it is known to be ours, and the file itself 
 any descriptor of it would drop the locks that SQLite holds on it in this process.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -112,7 +113,7 @@ def open_file(path: Path, busy_s: float, was: Opened | None = None) -> tuple[sql
             _migrate(db)
             database = identity(path)
             if database is None:
-                raise FileNotFoundError(2, "it was deleted while it was opened", str(path))
+                raise FileNotFoundError(errno.ENOENT, "it was deleted while it was opened", str(path))
             return db, Opened(database, identity(_beside(path)[0]))
         except BaseException:
             db.close()
@@ -179,6 +180,9 @@ def _claim(path: Path, was: Opened | None) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     elif not path.is_file():
         raise LedgerUnavailable(f"{path} is not a regular file", hint="name a file")
+    elif not os.access(path, os.W_OK):
+        # SQLite would open it for reading only, and only the first request would hear of it.
+        raise PermissionError(errno.EACCES, "it may not be written")
 
 
 def _remove_leftovers(path: Path, was: Opened | None) -> None:

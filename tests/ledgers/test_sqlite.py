@@ -8,6 +8,7 @@ import os
 import socket
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,18 @@ from savemode_cli.ledgers.sqlite_file import APPLICATION_ID, MIGRATIONS
 from tests.ledgers.worker import NOW
 
 LIMIT = limit_of(Budget("b", 1000), "", NOW)
-needs_permissions = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+
+
+def nothing_is_forbidden() -> bool:
+    """
+    Whether permissions do not bind us, as they do not bind root (unless a capability was taken from it).
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o500)
+        return os.access(folder, os.W_OK)
+
+
+needs_permissions = pytest.mark.skipif(nothing_is_forbidden(), reason="nothing is forbidden to root")
 
 
 @pytest.fixture
@@ -199,12 +211,22 @@ def test_read_only_folder(path: Path) -> None:
 @needs_permissions
 def test_read_only_file(path: Path) -> None:
     """
-    Nothing can be written to it.
+    Nothing can be written to it; said when it is opened, where SQLite itself would go on for reading only.
     """
     SqliteLedger(path).close()
     path.chmod(0o400)
 
-    fails(lambda: SqliteLedger(path), "cannot open the ledger")
+    fails(lambda: SqliteLedger(path), "cannot open the ledger", "may not be written")
+
+
+def test_file_of_somebody_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The same, where the system says so to root as well.
+    """
+    SqliteLedger(path).close()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    fails(lambda: SqliteLedger(path), "cannot open the ledger", "may not be written")
 
 
 def test_becomes_read_only(ledger: SqliteLedger) -> None:
