@@ -216,9 +216,10 @@ BUDGET_EXCEEDED = "budget_exceeded"
 RETRY_AFTER_S = 5
 """For a refusal that waiting cures; about half the mean generation time of an agent's step (11.5 s, TraceLab)."""
 
+_OVERRIDE = "send the header x-posthog-budget-override: true."
 _RAISE = (
     "To go on now: raise it with `savemode budget set`, lift it for a while with `savemode budget allow --for 1h`, "
-    "or send the header x-posthog-budget-override: true."
+    f"or {_OVERRIDE}"
 )
 
 
@@ -245,7 +246,7 @@ def refusal_message(decision: Refused) -> str:
     if decision.standing is None:
         return (
             "the budget ledger cannot be read or written, and savemode was told to refuse then (--fail closed); "
-            f"`savemode doctor` says more. {_RAISE}"
+            f"`savemode doctor` says more. To go on now: {_OVERRIDE}"
         )
     limit, balance = decision.standing.limit, decision.standing.balance
     budget = limit.budget
@@ -296,4 +297,4 @@ def _tightness(standing: Standing) -> tuple[int, int]:
     return -(used * _SHARES // standing.limit.nusd), standing.limit.nusd - used
 
 
-_SHARES = 10**18  # finer than one nano-dollar of the largest limit, so that only equal shares count as equal
+_SHARES = 10**18  # finer than one nano-dollar of the largest limit

@@ -124,7 +124,7 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """
-        Let go of files and connections. Harmless when repeated; any other call afterwards is `LedgerUnavailable`.
+        Let go of files and connections. Harmless when repeated; any other call afterwards may be `LedgerUnavailable`.
         """
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.admission import (
@@ -72,6 +72,7 @@ def test_rule(spent: int, held: int, strict: bool, reason: str | None) -> None:
     assert reason == (decision.reason if isinstance(decision, Refused) else None)
 
 
+@settings(deadline=None)
 @given(st.integers(-5, 50), st.integers(0, 50), st.integers(-1, 30))
 def test_default_rule_is_the_guards_table(spent: int, held: int, limit: int) -> None:
     """
@@ -276,7 +277,9 @@ def test_refusal_without_a_ledger() -> None:
     _, headers, body = refusal(decision, "req_1")
 
     assert dict(headers)[b"x-should-retry"] == b"false"
-    assert "--fail closed" in json.loads(body)["error"]["message"]
+    message = json.loads(body)["error"]["message"]
+    assert "--fail closed" in message
+    assert [way in message for way in RAISE] == [False, False, True]
 
 
 @pytest.mark.parametrize(

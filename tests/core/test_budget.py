@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.budget import Budget, Window, aware, identify, limits, parse_window
@@ -101,6 +101,7 @@ def test_day_on_which_the_clocks_change(zone: str, day: str, hours: int) -> None
     assert (hours, end) == ((end - start) / timedelta(hours=1), budget.resets_at(start))
 
 
+@settings(deadline=None)
 @given(
     moment=st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),
     zone=st.sampled_from(ZONES),

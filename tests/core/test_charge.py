@@ -5,7 +5,7 @@ What a request is charged: sized before it is sent, settled by how it ended.
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.budget import Budget, limit_of
@@ -69,6 +69,7 @@ def test_expected(recent: list[int], body: int, new: int, held: int) -> None:
     assert held == expected_nusd(recent, 5000, body_bytes=body, new_bytes=new)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**10)), st.integers(0, 10**10), st.integers(0, 10**7), st.integers(-(10**7), 10**7))
 def test_expected_is_never_beyond_the_ceiling(recent: list[int], ceiling: int, body: int, new: int) -> None:
     """

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.tiers import (
@@ -143,6 +143,7 @@ def test_amounts_are_written_rounded_down(nusd: int, text: str, for_people: str)
     assert (text, for_people) == (usd(nusd), dollars(nusd))
 
 
+@settings(deadline=None)
 @given(st.integers(1, MOST_NUSD), st.integers(0, MOST_NUSD), st.decimals("0.01", "1", places=4, allow_nan=False))
 def test_tiers_are_exact(budget: int, spend: int, fraction: Decimal) -> None:
     """

@@ -504,6 +504,7 @@ def test_same_answers_as_memory(name: str, operations: list[tuple[Any, ...]]) ->
         ledger.close()
 
 
+@settings(deadline=None)
 @given(operations=st.lists(OPERATIONS, min_size=5, max_size=40))
 def test_specification_keeps_the_rules(operations: list[tuple[Any, ...]]) -> None:
     """

@@ -499,35 +499,3 @@ def test_closed(ledger: SqliteLedger) -> None:
     ledger.close()
 
     fails(lambda: spent(ledger), "was closed")
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        ("SQLITE_IOERR_SHORT_READ", "shorter than it was"),
-        ("SQLITE_IOERR_WRITE", "the disk answers with errors"),
-        ("SQLITE_CANTOPEN", "cannot be opened"),
-        ("SQLITE_PERM", "may not be opened"),
-        ("SQLITE_LOCKED_SHAREDCACHE", "keeps it locked"),
-        ("SQLITE_CONSTRAINT", "as SQLite says it"),
-    ],
-)
-def test_diagnosis(path: Path, code: str, words: str) -> None:
-    """
-    Result codes that are hard to bring about have their words too.
-    """
-    error = sqlite3.OperationalError("as SQLite says it")
-    error.sqlite_errorname = code
-
-    def call() -> None:
-        with sqlite_file.explained(path, "read"):
-            raise error
-
-    fails(call, "cannot read the ledger", words)
-
-
-def test_no_write_ahead_log(path: Path) -> None:
-    """
-    A file system without shared memory is said at the start, not at the first conflict.
-    """
-    fails(lambda: sqlite_file._require_wal("delete", path), "write-ahead log")
