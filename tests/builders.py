@@ -4,10 +4,12 @@ Values for tests, valid by default: override what the test is about.
 
 import dataclasses
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState
+from savemode_cli.core.pricing import Price, Rates
 from savemode_cli.core.transform import ABSENT, CACHE_TTL, Edit, Skip
 
 OPEN = GateState(on=True, why="flag llm-gateway-cost-controls is true")
@@ -71,3 +73,18 @@ def a_skip(**differences: Any) -> Skip:
     return dataclasses.replace(
         Skip(CACHE_TTL, ("system", 1, "cache_control"), "client-ttl", 'the client chose ttl "5m"'), **differences
     )
+
+
+def usd(text: str) -> Rates:
+    """
+    Five prices in the order of the price page: input, output, 5m write, 1h write, read.
+    """
+    base, output, five_minutes, one_hour, read = map(Decimal, text.split())
+    return Rates(base, output, read, five_minutes, one_hour)
+
+
+def a_price(model: str = "claude-opus-5-5", rates: str = "4 20 5 8 0.20", **more: Any) -> Price:
+    """
+    One row; Opus 5.5 as the price page has it.
+    """
+    return Price(model=model, source="the test", standard=usd(rates), **more)

@@ -8,6 +8,7 @@ Rule of this file: an error is a surprise; an expected outcome (a skip, a refusa
       |- ConfigError          the person at the keyboard: a flag, variable or config file          exit 2
       |- LedgerUnavailable    the disk, or another process: the ledger cannot be read or written     exit 2
       |- BadHeader            the client: a header or path of ours with a value that is not allowed   HTTP 400
+      |- UnknownModel         the price table: it has no row for a model; ours to mend, or --price-file's   exit 2
       |- UpstreamUnreachable  the upstream or the network in between                                HTTP 502
            |- UpstreamTimeout   the same, after waiting                                             HTTP 504
 """
@@ -59,6 +60,14 @@ class LedgerUnavailable(SavemodeError):
     """
 
     code = "ledger_unavailable"
+
+
+class UnknownModel(SavemodeError):
+    """
+    A model that no row of the price table is for; the hint names the nearest ones that it has.
+    """
+
+    code = "unknown_model"
 
 
 class UpstreamUnreachable(SavemodeError):

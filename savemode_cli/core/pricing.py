@@ -1,0 +1,338 @@
+"""
+What usage costs.
+
+Rule of this file: money is multiplied here and nowhere else. Prices are `Decimal` US dollars per million tokens, as
+printed on the price page; amounts are integer nano-dollars, rounded up once, at the end, in `_nusd`.
+Source: https://platform.claude.com/docs/en/about-claude/pricing (checked 2026-11-23).
+
+A price is found by a model's id and never by the beginning of one: claude-fable-5 and claude-fable-5-1 differ four
+times in the price of a cache read.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
+from difflib import get_close_matches
+from typing import Literal
+
+from savemode_cli.core.errors import ConfigError, UnknownModel
+from savemode_cli.core.model_ids import LONGEST_ID, other_spellings
+from savemode_cli.core.price import LongContext, Price, Rates, price_problem
+
+__all__ = [
+    "MIXED",
+    "Bill",
+    "Cost",
+    "Extra",
+    "Found",
+    "LongContext",
+    "Price",
+    "PriceTable",
+    "Rates",
+    "State",
+    "Usage",
+    "cost",
+    "cost_nusd",
+    "price_problem",
+]
+
+State = Literal["exact", "fallback", "unpriced"]
+"""
+How a price was found: the id is a row's; the id is an alias, a dated or a cloud's form of a row's; no row is for it.
+"""
+
+MIXED = "mixed"
+"""The label of a sum of usages that bear different ones."""
+
+_ONE = Decimal(1)
+_BATCH = Decimal("0.5")
+_EXACT = Context(prec=60, rounding=ROUND_CEILING)
+"""Wide enough for any product of a counter, a price and two multipliers; were it not, it would err upwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """
+    What one answer used. The counters are disjoint: reads and writes are no part of `input_tokens`.
+
+    `output_tokens` includes thinking. `service_tier`, `inference_geo` and `speed` are what the API reports, None where
+    it does not. `extra` is what was used beside the totals and is billed too.
+    """
+
+    input_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+    web_searches: int = 0
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    speed: str | None = None
+    extra: tuple["Extra", ...] = ()
+
+    @property
+    def prompt_tokens(self) -> int:
+        """
+        The length of the whole prompt, which is what a long-context price goes by; `extra` apart.
+        """
+        return self.input_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens + self.cache_read_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """
+        Counter by counter. A sum is for showing: price each usage first, for a price may depend on a prompt's length.
+        """
+        return Usage(
+            **{name: getattr(self, name) + getattr(other, name) for name in _COUNTERS},
+            service_tier=_common(self.service_tier, other.service_tier),
+            inference_geo=_common(self.inference_geo, other.inference_geo),
+            speed=_common(self.speed, other.speed),
+            extra=self.extra + other.extra,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """
+    Tokens that the totals leave out: a compaction, an advisor's answer, an attempt that a fallback took over from.
+
+    `kind` is the API's word for it. `model` is whose rates apply, None for the model of the answer itself. The `extra`
+    of `usage` is empty.
+    """
+
+    kind: str
+    model: str | None
+    usage: Usage
+
+
+_COUNTERS = tuple(field.name for field in fields(Usage) if field.type is int)
+
+
+def _common(one: str | None, other: str | None) -> str | None:
+    if one is None or one == other:
+        return other
+    return one if other is None else MIXED
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """
+    Nano-dollars, split by side. Web searches are on the output side: the model asked for them.
+    """
+
+    input_nusd: int
+    output_nusd: int
+
+    @property
+    def total_nusd(self) -> int:
+        """
+        The two sides together, exactly.
+        """
+        return self.input_nusd + self.output_nusd
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    A price and how it was found. If `unpriced`, it is the dearest known one in every column.
+    """
+
+    price: Price
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """
+    What an answer cost, each part at its own model's price. `state` is the least certain one of its parts.
+    """
+
+    cost: Cost
+    state: State
+    price: Price
+
+
+def cost_nusd(usage: Usage, price: Price) -> int:
+    """
+    What *usage* costs at *price*, in nano-dollars, rounded up; `extra` at the same price, whatever its model.
+
+    `PriceTable.bill` gives each extra its own price.
+
+    Raises:
+        ValueError: a counter is negative. That is a bug in the caller, not bad data.
+    """
+    return cost(usage, price).total_nusd
+
+
+def cost(usage: Usage, price: Price) -> Cost:
+    """
+    As `cost_nusd`, split by side.
+    """
+    return _rounded([(usage, price), *((extra.usage, price) for extra in usage.extra)])
+
+
+class PriceTable:
+    """
+    The prices of all known models, by date.
+    """
+
+    __slots__ = ("_aliases", "_by_model", "_dearest")
+
+    def __init__(self, rows: Iterable[Price], aliases: Mapping[str, str] | None = None) -> None:
+        """
+        Keep the rows; `aliases` leads from other ids of a model to the one its rows have.
+
+        Raises:
+            ConfigError: a row has prices that cannot be right, or there is no row.
+        """
+        self._aliases = dict(aliases or {})
+        self._by_model: dict[str, list[Price]] = {}
+        for row in sorted(rows, key=_by_date):
+            problem = price_problem(row)
+            if problem:
+                raise ConfigError(f"{row.source}: the price of {row.model} cannot be right: {problem}")
+            self._by_model.setdefault(row.model, []).append(row)
+        if not self._by_model:
+            raise ConfigError("the price table is empty")
+        self._dearest = _dearest(self.rows)
+
+    @property
+    def rows(self) -> tuple[Price, ...]:
+        """
+        All rows, by model, the oldest first.
+        """
+        return tuple(row for model in sorted(self._by_model) for row in self._by_model[model])
+
+    def current(self, when: datetime) -> tuple[Price, ...]:
+        """
+        The row of each model that applies at `when`.
+        """
+        return tuple(_latest(self._by_model[model], when) for model in sorted(self._by_model))
+
+    def at(self, model: str, when: datetime) -> Price:
+        """
+        The price of `model` at `when` (aware; days are UTC). Before a model's first row, its first row applies.
+
+        Raises:
+            UnknownModel: no row is for it; the hint names the nearest known ids.
+        """
+        found = self.find(model, when)
+        if found.state == "unpriced":
+            near = get_close_matches(model[:LONGEST_ID], self._by_model, n=3, cutoff=0.5)
+            known = f"nearest known: {', '.join(near)}. " if near else ""
+            raise UnknownModel(
+                f'no price for model "{model[:LONGEST_ID]}" on {when:%Y-%m-%d}',
+                hint=f"{known}Add it to a file and pass --price-file.",
+            )
+        return found.price
+
+    def find(self, model: str | None, when: datetime) -> Found:
+        """
+        The price of `model` at `when` and how it was found; the dearest known one where there is none. Never raises.
+        """
+        if model in self._by_model:
+            return Found(_latest(self._by_model[model], when), "exact")
+        for name, regional in other_spellings(model or ""):
+            rows = self._by_model.get(self._aliases.get(name, name))
+            if rows is not None:
+                price = _latest(rows, when)
+                return Found(_regional(price) if regional else price, "fallback")
+        return Found(self._dearest, "unpriced")
+
+    def bill(self, usage: Usage, model: str | None, when: datetime) -> Bill:
+        """
+        What an answer of `model` costs, each extra at the price of its own model.
+
+        Raises:
+            ValueError: a counter is negative. That is a bug in the caller, not bad data.
+        """
+        own = self.find(model, when)
+        found = [own, *(own if one.model is None else self.find(one.model, when) for one in usage.extra)]
+        usages = [usage, *(one.usage for one in usage.extra)]
+        parts = [(part, one.price) for part, one in zip(usages, found, strict=True)]
+        return Bill(_rounded(parts), max((one.state for one in found), key=_STATES.index), own.price)
+
+
+_STATES: tuple[State, ...] = ("exact", "fallback", "unpriced")
+
+
+def _rounded(parts: Iterable[tuple[Usage, Price]]) -> Cost:
+    """
+    The one rounding: the total goes up to the next nano-dollar, so does the input side; the output side is the rest.
+    """
+    with localcontext(_EXACT):
+        sides = [_micro_usd(usage, price) for usage, price in parts]
+        prompt = sum((one for one, _ in sides), Decimal())
+        total = _nusd(prompt + sum((other for _, other in sides), Decimal()))
+        return Cost(_nusd(prompt), total - _nusd(prompt))
+
+
+def _micro_usd(usage: Usage, price: Price) -> tuple[Decimal, Decimal]:
+    """
+    The input and the output side in millionths of a dollar, exactly: tokens times dollars per million tokens.
+
+    The discount for batches and the surcharge for US inference are on tokens, not on web searches.
+    """
+    if min(getattr(usage, name) for name in _COUNTERS) < 0:
+        raise ValueError(f"a counter is negative: {usage}")
+    rates = price.rates(usage.prompt_tokens, fast=usage.speed == "fast")
+    factor = _BATCH if usage.service_tier == "batch" else _ONE
+    if usage.inference_geo == "us":
+        factor *= price.us_multiplier
+    prompt = (
+        usage.input_tokens * rates.input_usd_per_mtok
+        + usage.cache_write_5m_tokens * rates.cache_write_5m_usd_per_mtok
+        + usage.cache_write_1h_tokens * rates.cache_write_1h_usd_per_mtok
+        + usage.cache_read_tokens * rates.cache_read_usd_per_mtok
+    )
+    searches = usage.web_searches * price.web_search_usd_per_1k * 1000
+    return factor * prompt, factor * usage.output_tokens * rates.output_usd_per_mtok + searches
+
+
+def _nusd(micro_usd: Decimal) -> int:
+    return int((micro_usd * 1000).to_integral_value(ROUND_CEILING))
+
+
+def _dearest(rows: tuple[Price, ...]) -> Price:
+    """
+    A price that no known one exceeds in any column, for a model nobody knows.
+    """
+    standard = [row.standard for row in rows] + [row.long.rates for row in rows if row.long is not None]
+    fast = standard + [row.fast for row in rows if row.fast is not None]
+    return Price(
+        model="(unpriced)",
+        source="the dearest known prices",
+        standard=_highest(standard),
+        fast=_highest(fast),
+        web_search_usd_per_1k=max(row.web_search_usd_per_1k for row in rows),
+        us_multiplier=max(row.us_multiplier for row in rows),
+    )
+
+
+def _highest(rates: Iterable[Rates]) -> Rates:
+    return Rates(*(max(column) for column in zip(*(one.columns for one in rates), strict=True)))
+
+
+def _by_date(row: Price) -> date:
+    return row.effective
+
+
+def _latest(rows: list[Price], when: datetime) -> Price:
+    day = when.astimezone(UTC).date()
+    return next((row for row in reversed(rows) if row.effective <= day), rows[0])
+
+
+def _regional(price: Price) -> Price:
+    """
+    The row for a regional cloud endpoint; the API's own US surcharge does not exist there.
+    """
+    factor = price.regional_multiplier
+    return replace(
+        price,
+        source=f"{price.source}, x {factor} for a regional endpoint",
+        standard=price.standard.times(factor),
+        fast=price.fast and price.fast.times(factor),
+        long=price.long and replace(price.long, rates=price.long.rates.times(factor)),
+        us_multiplier=_ONE,
+        regional_multiplier=_ONE,
+    )

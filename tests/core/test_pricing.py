@@ -1,0 +1,411 @@
+"""
+Money: the formula, its multipliers, its one rounding, and which row of the table is whose.
+"""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from savemode_cli.core.errors import ConfigError, UnknownModel
+from savemode_cli.core.pricing import MIXED, Cost, Extra, LongContext, Price, PriceTable, Usage, cost, cost_nusd
+from tests.builders import a_price, usd
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+OPUS = a_price(
+    us_multiplier=Decimal("1.1"),
+    regional_multiplier=Decimal("1.1"),
+    fast=usd("8 40 10 16 0.40"),
+)
+HAIKU = a_price(
+    "claude-haiku-5-5",
+    "0.10 0.50 0.125 0.20 0.01",
+    us_multiplier=Decimal("1.1"),
+    regional_multiplier=Decimal("1.1"),
+    long=LongContext(above_tokens=100_000, rates=usd("0.50 2.50 0.625 1.00 0.05")),
+)
+FABLE_5 = a_price("claude-fable-5", "10 50 12.5 20 1.00")
+FABLE_5_1 = a_price("claude-fable-5-1", "10 50 12.5 20 0.25")
+SONNET_BEFORE = a_price("claude-sonnet-5-5", "2 10 2.5 4 0.20")
+SONNET = a_price("claude-sonnet-5-5", "2 10 2.5 4 0.10", effective=date(2026, 10, 7))
+TABLE = PriceTable(
+    [SONNET, OPUS, HAIKU, FABLE_5, FABLE_5_1, SONNET_BEFORE, a_price("claude-opus-4", "15 75 18.75 30 1.50")],
+    {"claude-opus-4-0": "claude-opus-4"},
+)
+
+EACH = Usage(1000, 100, 10, 10_000, 200)
+"""At Opus 5.5, in nano-dollars: 4,000 a token is 4,000,000; 500,000; 80,000; 2,000,000; output 4,000,000."""
+
+
+@pytest.mark.parametrize(
+    ("usage", "price", "expected"),
+    [
+        (Usage(), OPUS, 0),
+        (Usage(input_tokens=1), OPUS, 4_000),
+        (Usage(cache_write_5m_tokens=1), OPUS, 5_000),
+        (Usage(cache_write_1h_tokens=1), OPUS, 8_000),
+        (Usage(cache_read_tokens=1), OPUS, 200),
+        (Usage(output_tokens=1), OPUS, 20_000),
+        (EACH, OPUS, 10_580_000),
+        (replace(EACH, service_tier="standard", inference_geo="global", speed="standard"), OPUS, 10_580_000),
+        (replace(EACH, service_tier="priority", inference_geo="not_available"), OPUS, 10_580_000),
+        (replace(EACH, service_tier="batch"), OPUS, 5_290_000),
+        (replace(EACH, inference_geo="us"), OPUS, 11_638_000),
+        (replace(EACH, inference_geo="us", service_tier="batch"), OPUS, 5_819_000),
+        (replace(EACH, inference_geo="us"), FABLE_5, 10_000_000 + 1_250_000 + 200_000 + 10_000_000 + 10_000_000),
+        (replace(EACH, speed="fast"), OPUS, 21_160_000),
+        (replace(EACH, speed="fast", inference_geo="us"), OPUS, 23_276_000),
+        (replace(EACH, speed="fast"), FABLE_5_1, 10_000_000 + 1_250_000 + 200_000 + 2_500_000 + 10_000_000),
+        # 10 dollars a thousand searches: a cent each, whatever the tier and the place.
+        (Usage(web_searches=3), OPUS, 30_000_000),
+        (Usage(web_searches=3, service_tier="batch", inference_geo="us"), OPUS, 30_000_000),
+        # The vendor's own client printed 0.01318 USD for this one.
+        (
+            Usage(input_tokens=10, cache_write_5m_tokens=2000, cache_read_tokens=15_000, output_tokens=7),
+            OPUS,
+            13_180_000,
+        ),
+    ],
+)
+def test_cost(usage: Usage, price: Price, expected: int) -> None:
+    """
+    Tokens times the column's price, times the multipliers, plus the searches.
+    """
+    assert expected == cost_nusd(usage, price)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        # 100,000 exactly is the low price: 0.10 dollars per million is 100 nano-dollars a token.
+        (Usage(input_tokens=100_000), 10_000_000),
+        (Usage(input_tokens=100_001), 50_000_500),
+        # The whole prompt counts: 99,000 reads and 1,000 writes are not above, one token more is.
+        (
+            Usage(cache_read_tokens=99_000, cache_write_5m_tokens=500, cache_write_1h_tokens=500),
+            990_000 + 62_500 + 100_000,
+        ),
+        (Usage(1, 500, 500, 99_000), 500 + 312_500 + 500_000 + 4_950_000),
+        # Output follows the prompt and does not count towards it.
+        (Usage(output_tokens=200_000), 100_000_000),
+        (Usage(input_tokens=100_001, output_tokens=2), 50_000_500 + 5_000),
+        (Usage(input_tokens=100_001, service_tier="batch"), 25_000_250),
+    ],
+)
+def test_long_context(usage: Usage, expected: int) -> None:
+    """
+    Above the threshold every token of the request costs the higher price.
+    """
+    assert expected == cost_nusd(usage, HAIKU)
+
+
+def test_rounds_up_once() -> None:
+    """
+    A batch of one read at 0.01 dollars is 5 nano-dollars; three reads of a third of one are one, not three.
+    """
+    tiny = a_price("tiny", "0.001 0.001 0.001 0.001 0.0003")
+
+    assert cost_nusd(Usage(cache_read_tokens=1, service_tier="batch"), HAIKU) == 5
+    assert cost_nusd(Usage(cache_read_tokens=3), tiny) == 1
+    assert cost_nusd(Usage(cache_read_tokens=4), tiny) == 2
+
+
+def test_split_has_both_sides() -> None:
+    """
+    The prompt is one side, output and searches the other.
+    """
+    assert Cost(6_580_000, 4_000_000 + 10_000_000) == cost(replace(EACH, web_searches=1), OPUS)
+
+
+def test_negative_counter_is_a_bug() -> None:
+    """
+    Nobody earns money by asking.
+    """
+    with pytest.raises(ValueError, match="negative"):
+        cost_nusd(Usage(output_tokens=-1), OPUS)
+
+
+def test_surroundings_do_not_matter() -> None:
+    """
+    A decimal context of the host's with few digits changes nothing.
+    """
+    from decimal import localcontext
+
+    with localcontext() as narrow:
+        narrow.prec = 3
+        assert cost_nusd(Usage(input_tokens=123_456_789), OPUS) == 493_827_156_000
+
+
+counts = st.integers(0, 2**53)
+usages = st.builds(
+    Usage,
+    *[counts] * 5,
+    web_searches=st.integers(0, 1000),
+    service_tier=st.sampled_from([None, "standard", "batch"]),
+    inference_geo=st.sampled_from([None, "global", "us"]),
+    speed=st.sampled_from([None, "standard", "fast"]),
+)
+prices = st.sampled_from(TABLE.rows)
+
+
+@given(usages, prices)
+def test_split_sums_to_the_total(usage: Usage, price: Price) -> None:
+    """
+    To the nano-dollar, and no side is negative.
+    """
+    split = cost(usage, price)
+
+    assert split.total_nusd == cost_nusd(usage, price)
+    assert split.input_nusd >= 0
+    assert split.output_nusd >= 0
+
+
+@given(usages, prices, st.sampled_from(["input_tokens", "cache_read_tokens", "output_tokens", "web_searches"]), counts)
+def test_more_never_costs_less(usage: Usage, price: Price, name: str, more: int) -> None:
+    """
+    Monotonic in every counter, across the long-context step too.
+    """
+    assert cost_nusd(replace(usage, **{name: getattr(usage, name) + more}), price) >= cost_nusd(usage, price)
+
+
+@given(st.lists(usages, min_size=1, max_size=5), prices)
+def test_additive_up_to_rounding(parts: list[Usage], price: Price) -> None:
+    """
+    Where labels agree and no step is crossed, the cost of a sum is the sum of the costs, less a nano-dollar each at most.
+    """
+    flat = replace(price, long=None)
+    parts = [replace(one, service_tier="batch", inference_geo="us", speed=None) for one in parts]
+    whole = cost_nusd(reduce(Usage.__add__, parts), flat)
+    apart = sum(cost_nusd(one, flat) for one in parts)
+
+    assert 0 <= apart - whole < len(parts)
+
+
+@given(usages, usages, usages)
+def test_sum_is_a_sum(one: Usage, two: Usage, three: Usage) -> None:
+    """
+    In any order, with nothing as nothing.
+    """
+    assert (one + two) + three == one + (two + three)
+    assert one + two == two + one
+    assert Usage() + one == one
+
+
+def test_sum_of_different_labels_is_mixed() -> None:
+    """
+    A label that both bear stays; extras are kept apart.
+    """
+    extra = Extra("compaction", None, Usage(5))
+    both = Usage(1, service_tier="batch", speed="fast", extra=(extra,)) + Usage(
+        2, service_tier="standard", speed="fast"
+    )
+
+    assert Usage(3, service_tier=MIXED, speed="fast", extra=(extra,)) == both
+
+
+def test_extra_is_billed_at_its_own_model() -> None:
+    """
+    A compaction at the answer's price, an advisor at the advisor's.
+    """
+    usage = Usage(
+        100,
+        extra=(
+            Extra("compaction", None, Usage(10, output_tokens=1)),
+            Extra("advisor_message", "claude-fable-5-1", Usage(3, output_tokens=1)),
+        ),
+    )
+    bill = TABLE.bill(usage, "claude-opus-5-5", NOON)
+
+    assert Cost(110 * 4_000 + 3 * 10_000, 20_000 + 50_000) == bill.cost
+    assert (bill.state, bill.price) == ("exact", OPUS)
+    assert cost_nusd(usage, OPUS) == 113 * 4_000 + 2 * 20_000
+
+
+def test_extra_has_a_prompt_of_its_own() -> None:
+    """
+    Neither prompt is above the step, though together they are.
+    """
+    usage = Usage(60_000, extra=(Extra("compaction", None, Usage(60_000)),))
+
+    assert TABLE.bill(usage, "claude-haiku-5-5", NOON).cost.total_nusd == 12_000_000
+
+
+def test_bill_is_as_certain_as_its_worst_part() -> None:
+    """
+    One unknown advisor makes the bill unpriced, at the dearest known price for that part.
+    """
+    usage = Usage(1, extra=(Extra("advisor_message", "claude-next-9", Usage(1)),))
+    bill = TABLE.bill(usage, "claude-opus-4-0", NOON)
+
+    assert (bill.state, bill.cost.total_nusd) == ("unpriced", 15_000 + 15_000)
+
+
+@pytest.mark.parametrize(
+    ("model", "row", "state"),
+    [
+        ("claude-opus-5-5", "claude-opus-5-5", "exact"),
+        ("claude-opus-5-5[1m]", "claude-opus-5-5", "fallback"),
+        ("claude-opus-5-5-20261001", "claude-opus-5-5", "fallback"),
+        ("claude-opus-5-5-20261001[1m]", "claude-opus-5-5", "fallback"),
+        ("claude-opus-5-5@20261001", "claude-opus-5-5", "fallback"),
+        ("claude-opus-5-5@default", "claude-opus-5-5", "fallback"),
+        ("claude-opus-5-5-latest", "claude-opus-5-5", "fallback"),
+        ("claude-opus-4-0", "claude-opus-4", "fallback"),
+        ("claude-opus-4-20250514", "claude-opus-4", "fallback"),
+        ("claude-fable-5", "claude-fable-5", "exact"),
+        ("claude-fable-5-1", "claude-fable-5-1", "exact"),
+        ("global.anthropic.claude-opus-5-5", "claude-opus-5-5", "fallback"),
+        ("global.anthropic.claude-opus-4-20250514-v1:0", "claude-opus-4", "fallback"),
+        ("us.anthropic.claude-opus-4-20250514-v1:0:200k", "claude-opus-4", "fallback"),
+        (
+            "arn:aws:bedrock:us-east-1:123:inference-profile/global.anthropic.claude-fable-5-v1",
+            "claude-fable-5",
+            "fallback",
+        ),
+        ("publishers/anthropic/models/claude-fable-5@20260601", "claude-fable-5", "fallback"),
+        ("projects/p/locations/l/publishers/anthropic/models/claude-fable-5-1", "claude-fable-5-1", "fallback"),
+        (None, "(unpriced)", "unpriced"),
+        ("", "(unpriced)", "unpriced"),
+        ("claude-fable", "(unpriced)", "unpriced"),
+        ("claude-fable-5-2", "(unpriced)", "unpriced"),
+        ("claude-fable-5-1-1", "(unpriced)", "unpriced"),
+        ("claude-opus-5-5x", "(unpriced)", "unpriced"),
+        ("claude-opus-5-5-2026", "(unpriced)", "unpriced"),
+        ("claude-opus-5-5-20261001-20261001", "(unpriced)", "unpriced"),
+        ("xclaude-opus-5-5", "(unpriced)", "unpriced"),
+        ("amazon.nova-pro-v1:0", "(unpriced)", "unpriced"),
+        ("arn:aws:bedrock:us-east-1:123:application-inference-profile/abc", "(unpriced)", "unpriced"),
+        ("a" * 177 + ".anthropic.claude-opus-5-5-1", "(unpriced)", "unpriced"),
+    ],
+)
+def test_whose_price(model: str | None, row: str, state: str) -> None:
+    """
+    A whole id or one of its known forms; never the beginning of one.
+    """
+    found = TABLE.find(model, NOON)
+
+    assert (row, state) == (found.price.model, found.state)
+
+
+@pytest.mark.parametrize(
+    ("model", "nusd"),
+    [
+        ("us.anthropic.claude-opus-5-5", 4_400),
+        ("us-gov.anthropic.claude-opus-5-5-v1:0", 4_400),
+        ("anthropic.claude-opus-5-5", 4_400),
+        ("arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.claude-opus-5-5", 4_400),
+        ("global.anthropic.claude-opus-5-5", 4_000),
+        ("eu.anthropic.claude-opus-4-20250514-v1:0", 15_000),
+    ],
+)
+def test_regional_endpoint_costs_more(model: str, nusd: int) -> None:
+    """
+    A region in a Bedrock id costs a tenth more where the row says so; the US surcharge of the API is not added to it.
+    """
+    assert nusd == TABLE.bill(Usage(1, inference_geo="us" if nusd == 4_400 else None), model, NOON).cost.total_nusd
+
+
+def test_regional_rows_keep_their_columns() -> None:
+    """
+    Fast and long prices are raised alike.
+    """
+    fast = TABLE.at("us.anthropic.claude-opus-5-5", NOON)
+    long = TABLE.at("us.anthropic.claude-haiku-5-5", NOON)
+
+    assert cost_nusd(Usage(1, speed="fast"), fast) == 8_800
+    assert cost_nusd(Usage(100_001), long) == 55_000_550
+    assert "regional" in long.source
+
+
+@pytest.mark.parametrize(
+    ("when", "read"),
+    [
+        (datetime(2024, 1, 1, tzinfo=UTC), "0.20"),
+        (datetime(2026, 10, 6, 23, 59, 59, tzinfo=UTC), "0.20"),
+        (datetime(2026, 10, 7, tzinfo=UTC), "0.10"),
+        (datetime(2026, 10, 7, 1, tzinfo=timezone(timedelta(hours=2))), "0.20"),
+    ],
+)
+def test_price_of_the_day(when: datetime, read: str) -> None:
+    """
+    Days begin at midnight UTC.
+    """
+    assert Decimal(read) == TABLE.at("claude-sonnet-5-5", when).standard.cache_read_usd_per_mtok
+
+
+def test_first_row_reaches_back() -> None:
+    """
+    Before a model's first row, its first row is the best that is known.
+    """
+    table = PriceTable([SONNET])
+
+    assert table.at("claude-sonnet-5-5", datetime(2020, 1, 1, tzinfo=UTC)) == SONNET
+    assert table.current(NOON) == (SONNET,)
+
+
+def test_unknown_model_names_the_nearest() -> None:
+    """
+    The error says what was looked for, and on which day; the hint what is like it.
+    """
+    with pytest.raises(UnknownModel, match='no price for model "claude-opus-5-6" on 2026-11-24') as caught:
+        TABLE.at("claude-opus-5-6", NOON)
+
+    assert caught.value.hint.startswith("nearest known: claude-opus-5-5")
+    with pytest.raises(UnknownModel) as caught:
+        TABLE.at("?" * 100_000, NOON)
+    assert "nearest" not in caught.value.hint
+    assert len(str(caught.value)) < 300
+
+
+def test_unknown_model_costs_the_dearest() -> None:
+    """
+    No known price is higher in any column, at either speed.
+    """
+    dearest = TABLE.find("claude-next-9", NOON).price
+
+    for row in TABLE.rows:
+        for speed in ("standard", "fast"):
+            usage = replace(EACH, web_searches=1, speed=speed, inference_geo="us")
+            assert cost_nusd(usage, dearest) >= cost_nusd(usage, row)
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"rates": "4e-6 20e-6 5e-6 8e-6 0.2e-10"}, "no price"),
+    ({"rates": "4000 20000 5000 8000 200"}, "no price"),
+    ({"rates": "4 20 5 8 -0.2"}, "no price"),
+    ({"rates": "NaN 20 5 8 0.2"}, "no price"),
+    ({"rates": "4 20 5 8 4.1"}, "between"),
+    ({"rates": "4 20 3 8 0.2"}, "between"),
+    ({"rates": "4 20 8 5 0.2"}, "1h write"),
+    ({"rates": "4 3 5 8 0.2"}, "output"),
+    ({"fast": usd("3 40 10 16 0.4")}, "fast: less"),
+    ({"long": LongContext(above_tokens=1, rates=usd("4 19 5 8 0.2"))}, "long: less"),
+    ({"long": LongContext(above_tokens=0, rates=usd("4 20 5 8 0.2"))}, "no tokens"),
+    ({"web_search_usd_per_1k": Decimal(-1)}, "web searches"),
+    ({"us_multiplier": Decimal("0.9")}, "multiplier"),
+    ({"regional_multiplier": Decimal("2.1")}, "multiplier"),
+]
+
+
+@pytest.mark.parametrize(("row", "problem"), BAD)
+def test_row_that_cannot_be_right(row: dict[str, Any], problem: str) -> None:
+    """
+    Mistaken units, columns and signs are refused at load, with the row's source.
+    """
+    with pytest.raises(ConfigError, match=f"the test: the price of claude-opus-5-5 cannot be right: .*{problem}"):
+        PriceTable([a_price(**row)])
+
+
+def test_free_is_a_price() -> None:
+    """
+    A gateway may charge nothing; an empty table is a mistake.
+    """
+    assert cost_nusd(EACH, PriceTable([a_price(rates="0 0 0 0 0")]).at("claude-opus-5-5", NOON)) == 0
+    with pytest.raises(ConfigError, match="empty"):
+        PriceTable([])
