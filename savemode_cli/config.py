@@ -6,28 +6,47 @@ Rule of this file: the only reader of environment variables and of config files.
 
 A config file is TOML with the names of the options (`ttl_policy = "always"`), a `[products]` table
 (`ide = { idle_prone = true }`) and an `[aliases]` table (`editor = "ide"`) that add to the built-in ones.
+
+The options `budget`, `budget_window`, `budget_zone`, `budget_scope` and `strict` describe the budget named "default".
+Further ones have a table each:
+
+    [budgets.team]
+    limit_usd = "50"       # US dollars
+    window = "week"        # optional; month, week, day or month:N
+    zone = "Europe/Berlin" # optional; UTC
+    scope = "team"         # optional; all
+    strict = true          # optional; false
 """
 
 import difflib
 import os
+import re
 import tomllib
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from savemode_cli.core.budget import ALL, Budget, Window, parse_window
 from savemode_cli.core.caller import ALIASES, KNOWN_PRODUCTS, PRODUCTS, Products
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.gate import DEBUG_ENV, ENV
+from savemode_cli.core.tiers import ENGAGE_AT, MOST_NUSD, WARN_AT, Fail, dollars, parse_usd
 from savemode_cli.core.transform import TTL_POLICIES, Policy, TtlPolicy
 
 PREFIX = "SAVEMODE_"
 FILE_NAME = "savemode.toml"
+LEDGER_NAME = "ledger.sqlite3"
+DEFAULT_BUDGET = "default"
+MONTH = Window()
 DEFAULT_UPSTREAM = "https://api.anthropic.com"
 LOG_FORMATS = ("text", "json")
 COMPATS = ("none", "upstream")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,46 @@ class Settings:
     quiet: bool = False
     verbose: bool = False
     products: Products = PRODUCTS
+    budget_nusd: int | None = None
+    budget_window: Window = MONTH
+    budget_zone: str = "UTC"
+    budget_scope: str = ALL
+    strict: bool = False
+    warn_at: Decimal = WARN_AT
+    engage_at: Decimal = ENGAGE_AT
+    fail: Fail = "open"
+    ledger: str | None = None
+    price_file: Path | None = None
+    further_budgets: tuple[Budget, ...] = ()
+
+    @property
+    def ledger_url(self) -> str:
+        """
+        The ledger's address; without one, a file in the user's data folder, which is looked up here and not before.
+        """
+        return _user_ledger() if self.ledger is None else self.ledger
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """
+        The budgets configured: the one that the plain options describe, if they give an amount, then the tables'.
+        """
+        own = () if self.budget_nusd is None else (self.default_budget(self.budget_nusd),)
+        return own + self.further_budgets
+
+    def default_budget(self, limit_nusd: int) -> Budget:
+        """
+        The budget that the plain options describe, at some limit.
+        """
+        return Budget(
+            DEFAULT_BUDGET,
+            limit_nusd,
+            self.budget_window,
+            self.budget_zone,
+            self.budget_scope,
+            self.strict,
+            self.warn_at,
+            self.engage_at,
+        )
 
     @property
     def policy(self) -> Policy:
@@ -90,17 +149,22 @@ def load(
     if config is not None:
         layers.append((str(config), _read_file(config, must_exist=True)))
     layers.append(("environment", _from_environment(environ)))
-    places = ((folder or Path()) / FILE_NAME, (user_folder or _user_folder()) / FILE_NAME)
-    layers += [(str(place), _read_file(place, must_exist=False)) for place in places]
+    files = ((folder or Path()) / FILE_NAME, (user_folder or _user_folder()) / FILE_NAME)
+    layers += [(str(file), _read_file(file, must_exist=False)) for file in files]
     merged: dict[str, Any] = {}
+    places: dict[str, str] = {}
     for source, layer in reversed(layers):
         for name, value in layer.items():
             merged[name] = _checked(source, name, value)
+            places[name] = _place(source, name)
     tables = [layer for _, layer in reversed(layers)]
     merged["products"] = _products(merged, tables)
     merged["product"] = merged["products"].default
     merged.pop("aliases", None)
-    return Settings(**merged)
+    merged.pop("budgets", None)
+    merged["budget_nusd"] = merged.pop("budget", None)
+    _check_fractions(merged, places)
+    return Settings(**merged, further_budgets=_further_budgets(merged, places, layers))
 
 
 def override_value(environ: Mapping[str, str] | None = None) -> str | None:
@@ -142,6 +206,12 @@ def _user_folder() -> Path:
     import platformdirs  # noqa: PLC0415 - only when a file may be there; it costs start-up time
 
     return Path(platformdirs.user_config_dir("savemode", appauthor=False))
+
+
+def _user_ledger() -> str:
+    import platformdirs  # noqa: PLC0415 - see above
+
+    return f"sqlite:///{Path(platformdirs.user_data_dir('savemode', appauthor=False)) / LEDGER_NAME}"
 
 
 def _read_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
@@ -242,6 +312,51 @@ def _table(value: object) -> Mapping[str, Any]:
     return value
 
 
+def _usd(value: object) -> int:
+    # A float of TOML becomes the text it was written as: the shortest that reads back as the same float.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    nusd = parse_usd(str(value)) if is_number or isinstance(value, str) else None
+    if nusd is None or nusd < 0:
+        raise ValueError(f"US dollars, like 20 or 5.40, up to {dollars(MOST_NUSD)} (0: count, and cap nothing)")
+    return nusd
+
+
+def _fraction(value: object) -> Decimal:
+    text = str(value).strip() if not isinstance(value, bool) else ""
+    if _FRACTION.fullmatch(text) is None or not 0 < Decimal(text) <= 1:
+        raise ValueError("a fraction above 0 and up to 1, like 0.85")
+    return Decimal(text)
+
+
+_FRACTION = re.compile(r"\d?\.\d{1,20}|\d\.?", re.ASCII)
+
+
+def _window(value: object) -> Window:
+    return _asked_of_core(lambda: parse_window(_text(value)))
+
+
+def _zone(value: object) -> str:
+    return _asked_of_core(lambda: Budget(DEFAULT_BUDGET, 0, zone=_text(value))).zone
+
+
+def _scope(value: object) -> str:
+    return _asked_of_core(lambda: Budget(DEFAULT_BUDGET, 0, scope=_text(value))).scope
+
+
+def _asked_of_core(make: Callable[[], T]) -> T:
+    """
+    What the core makes of a value; what it allows is said here together with the place.
+    """
+    try:
+        return make()
+    except ConfigError as error:
+        raise ValueError(error.hint.removeprefix("allowed: ")) from None
+
+
+def _path(value: object) -> Path:
+    return value if isinstance(value, Path) else Path(_text(value)).expanduser()
+
+
 _CHECKS: dict[str, Callable[[object], object]] = {
     "host": _text,
     "port": _port,
@@ -256,6 +371,16 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "log_format": _one_of(*LOG_FORMATS),
     "products": _table,
     "aliases": _table,
+    "budget": _usd,
+    "budget_window": _window,
+    "budget_zone": _zone,
+    "budget_scope": _scope,
+    "warn_at": _fraction,
+    "engage_at": _fraction,
+    "fail": _one_of("open", "closed"),
+    "ledger": _text,
+    "price_file": _path,
+    "budgets": _table,
 }
 _CHECKS |= {one.name: _boolean for one in fields(Settings) if one.type is bool}
 
@@ -263,17 +388,26 @@ OPTIONS = tuple(sorted(_CHECKS))
 """The names of all options, as a config file and, in capitals behind `SAVEMODE_`, the environment spell them."""
 
 
+def _place(source: str, name: str) -> str:
+    """
+    An option as the person who gave it spelled it.
+    """
+    names = {"flag": f"--{name.replace('_', '-')}", "environment": f"{PREFIX}{name.upper()}"}
+    return names.get(source, f"{source}: {name}")
+
+
 def _checked(source: str, name: str, value: object) -> object:
-    place = {
-        "flag": f"--{name.replace('_', '-')}",
-        "environment": f"{PREFIX}{name.upper()}",
-    }.get(source, f"{source}: {name}")
+    place = _place(source, name)
     if name not in _CHECKS:
         near = difflib.get_close_matches(name, OPTIONS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(OPTIONS)}"
         raise ConfigError(f"{place}: there is no such option", hint=hint)
+    return _asked(place, _CHECKS[name], value)
+
+
+def _asked(place: str, check: Callable[[object], T], value: object) -> T:
     try:
-        return _CHECKS[name](value)
+        return check(value)
     except ValueError as error:
         raise ConfigError(f"{place} is {_shown(value)}", hint=f"give {error}") from None
 
@@ -284,6 +418,53 @@ def _shown(value: object) -> str:
     """
     text = repr(value)
     return "not usable" if any(sign in text for sign in ("@", "?", "#", "sk-")) else text
+
+
+def _check_fractions(merged: Mapping[str, Any], places: Mapping[str, str]) -> None:
+    """
+    The client's second boundary is not below its first; either may come from another source than the other.
+    """
+    warn_at, engage_at = merged.get("warn_at", WARN_AT), merged.get("engage_at", ENGAGE_AT)
+    if warn_at > engage_at:
+        place = places.get("warn_at") or places["engage_at"]
+        raise ConfigError(f"{place}: warn_at {warn_at} is above engage_at {engage_at}", hint="give both, in order")
+
+
+_BUDGET_KEYS = ("limit_usd", "window", "zone", "scope", "strict")
+
+
+def _further_budgets(
+    merged: Mapping[str, Any], places: Mapping[str, str], layers: list[tuple[str, dict[str, Any]]]
+) -> tuple[Budget, ...]:
+    """
+    The budgets of the tables, by name; of two tables of one name the nearer source's counts, as a whole.
+    """
+    found: dict[str, Budget] = {}
+    fractions = {name: merged[name] for name in ("warn_at", "engage_at") if name in merged}
+    for source, layer in reversed(layers):
+        for name, row in layer.get("budgets", {}).items():
+            place = f"{source}: budgets.{name}"
+            if name == DEFAULT_BUDGET and "budget" in places:
+                raise ConfigError(
+                    f"{place} and {places['budget']} are both the budget {name}", hint="leave out one, or rename it"
+                )
+            found[name] = _budget(place, name, row, fractions)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _budget(place: str, name: str, row: object, fractions: Mapping[str, Any]) -> Budget:
+    if not isinstance(row, dict) or "limit_usd" not in row:
+        raise ConfigError(f"{place} has no limit_usd", hint='like limit_usd = "20"')
+    unknown = sorted(set(row) - set(_BUDGET_KEYS))
+    if unknown:
+        raise ConfigError(f"{place}.{unknown[0]}: there is no such option", hint=f"options: {', '.join(_BUDGET_KEYS)}")
+    checks: dict[str, Callable[[object], Any]] = {"window": _window, "zone": _zone, "scope": _scope, "strict": _boolean}
+    limit_nusd = _asked(f"{place}.limit_usd", _usd, row["limit_usd"])
+    given = {key: _asked(f"{place}.{key}", check, row[key]) for key, check in checks.items() if key in row}
+    try:
+        return Budget(name, limit_nusd, **given, **fractions)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error.message}", hint=error.hint) from None
 
 
 def _products(merged: Mapping[str, Any], layers: list[dict[str, Any]]) -> Products:

@@ -232,7 +232,7 @@ def running_proxy(upstream: str, **options: Any) -> Iterator[RunningProxy]:
     """
     exchanges: list[Exchange] = []
     announced: list[tuple[str, str]] = []
-    settings = Settings(port=0, upstream=upstream, **options)
+    settings = Settings(**{"port": 0, "upstream": upstream, "ledger": "memory:"} | options)
     proxy = compose(
         settings, exchanges.append, lambda event, text: announced.append((event, text)), handle_signals=False
     )

@@ -88,7 +88,7 @@ async def _through_proxy(upstream: str, received: list[bytes]) -> None:
     ink = Ink(colour=wants_colour(sys.stdout))
     seen: list[Exchange] = []
     person = Products(PRODUCTS.idle_prone, PRODUCTS.aliases, default="posthog_code")
-    settings = Settings(port=0, upstream=upstream, product="posthog_code", products=person)
+    settings = Settings(port=0, upstream=upstream, ledger="memory:", product="posthog_code", products=person)
     proxy = compose(settings, seen.append, lambda _event, text: typer.echo(text, err=True), handle_signals=False)
     running = asyncio.create_task(serve(proxy.server, proxy.listener, proxy.transport))
     body = json.dumps(_REQUEST).encode()

@@ -41,6 +41,18 @@ ForwardPosthog = Annotated[
     bool | None,
     typer.Option("--forward-posthog-headers", help="Pass x-posthog-* on to an upstream that is itself a gateway."),
 ]
+BudgetUsd = Annotated[str | None, typer.Option("--budget", metavar="USD", help="Refuse new requests past this spend.")]
+BudgetWindow = Annotated[
+    str | None, typer.Option("--budget-window", help="month, week, day or month:N.  [default: month]")
+]
+Strict = Annotated[
+    bool | None, typer.Option("--strict", help="Never cross the cap: hold the most that a request can cost.")
+]
+Fail = Annotated[str | None, typer.Option("--fail", help="Without a ledger: open or closed.  [default: open]")]
+LedgerUrl = Annotated[
+    str | None, typer.Option("--ledger", metavar="URL", help="Where spend is kept.  [default: a file of the user's]")
+]
+PriceFile = Annotated[Path | None, typer.Option("--price-file", help="Prices of your own, TOML or JSON.")]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file of options.")]
 LogFormat = Annotated[str | None, typer.Option("--log-format", help="text or json.  [default: text]")]
 Quiet = Annotated[bool | None, typer.Option("--quiet", "-q", help="Only the line of each request.")]

@@ -31,6 +31,12 @@ def run(
     ttl_policy: options.TtlPolicy = None,
     debug: options.Debug = None,
     observe: options.Observe = None,
+    budget: options.BudgetUsd = None,
+    budget_window: options.BudgetWindow = None,
+    strict: options.Strict = None,
+    fail: options.Fail = None,
+    ledger: options.LedgerUrl = None,
+    price_file: options.PriceFile = None,
     config: options.Config = None,
     log_format: options.LogFormat = None,
     verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Print each request to stderr.")] = None,
@@ -50,6 +56,12 @@ def run(
         "ttl_policy": ttl_policy,
         "debug": debug,
         "observe": observe,
+        "budget": budget,
+        "budget_window": budget_window,
+        "strict": strict,
+        "fail": fail,
+        "ledger": ledger,
+        "price_file": price_file,
         "log_format": log_format,
         "verbose": verbose,
     }
@@ -69,7 +81,7 @@ def run(
 
     proxy = compose(settings, record, announce, handle_signals=False)
     code = run_in_loop(lambda: _around(proxy, command))
-    say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), proxy.gate()))
+    say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), proxy.relay.gate()))
     raise typer.Exit(code)
 
 

@@ -8,8 +8,9 @@ Rule of this file: the composition root. Transport, relay, server and the sinks 
 import contextlib
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from savemode_cli.config import Settings
     from savemode_cli.core.exchange import Exchange
     from savemode_cli.core.gate import GateState
+    from savemode_cli.core.ledger import Ledger
+    from savemode_cli.proxy.accounts import Accounts
+    from savemode_cli.proxy.relay import Relay
     from savemode_cli.proxy.server import Server
+
+_RECENT_EXCHANGES = 200  # what `/-/exchanges` can show
 
 
 def serve(
@@ -49,6 +55,12 @@ def serve(
     grace_s: Annotated[
         float | None, typer.Option("--grace-s", help="Seconds that running requests get at the end.  [default: 30]")
     ] = None,
+    budget: options.BudgetUsd = None,
+    budget_window: options.BudgetWindow = None,
+    strict: options.Strict = None,
+    fail: options.Fail = None,
+    ledger: options.LedgerUrl = None,
+    price_file: options.PriceFile = None,
     config: options.Config = None,
     log_format: options.LogFormat = None,
     quiet: options.Quiet = None,
@@ -78,6 +90,12 @@ def serve(
             "allow_remote": allow_remote,
             "allow_host": allow_host or None,
             "grace_s": grace_s,
+            "budget": budget,
+            "budget_window": budget_window,
+            "strict": strict,
+            "fail": fail,
+            "ledger": ledger,
+            "price_file": price_file,
             "log_format": log_format,
             "quiet": quiet,
             "verbose": verbose,
@@ -85,7 +103,7 @@ def serve(
         config=config,
     )
     proxy = compose(settings, printer(settings, sys.stdout), announcer(sys.stderr))
-    say_hello(settings, proxy.url, proxy.gate(), sys.stderr)
+    say_hello(settings, proxy, sys.stderr)
     run_in_loop(lambda: serve_until_stopped(proxy.server, proxy.listener, proxy.transport))
     say(sys.stderr, "savemode stopped")
     if proxy.server.signal == signal.SIGINT:
@@ -102,7 +120,7 @@ class Proxy:
         server: "Server",
         listener: "socket.socket",
         transport: "httpx.AsyncBaseTransport",
-        gate: "Callable[[], GateState]",
+        relay: "Relay",
         url: str,
     ) -> None:
         """
@@ -111,7 +129,7 @@ class Proxy:
         self.server = server
         self.listener = listener
         self.transport = transport
-        self.gate = gate
+        self.relay = relay
         self.url = url
 
 
@@ -154,11 +172,48 @@ def compose(
         beta_header=settings.beta_header,
         forward_posthog_headers=settings.forward_posthog_headers,
     )
-    relay = Relay(relay_settings, transport, record, announce=announce, env_value=override_value)
+    recent: deque[Exchange] = deque(maxlen=_RECENT_EXCHANGES)
+
+    def keep_and_record(exchange: "Exchange") -> None:
+        recent.append(exchange)
+        record(exchange)
+
+    accounts = open_accounts(settings, announce)
+    relay = Relay(relay_settings, transport, accounts, keep_and_record, announce=announce, env_value=override_value)
     hosts = frozenset({settings.host.lower(), *settings.allow_host})
-    gateway = Gateway(relay, hosts=hosts, any_address=settings.allow_remote)
+    gateway = Gateway(relay, recent, hosts=hosts, any_address=settings.allow_remote)
     server = Server(gateway, grace_s=settings.grace_s, handle_signals=handle_signals)
-    return Proxy(server, listener, transport, relay.gate, f"http://{_shown_host(settings.host)}:{port}")
+    return Proxy(server, listener, transport, relay, f"http://{_shown_host(settings.host)}:{port}")
+
+
+def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) -> "Accounts":
+    """
+    The ledger with the configured budgets in it, and the prices.
+
+    A budget given here is kept in the ledger, so that `savemode budget set` can raise it while the proxy runs. A ledger
+    that cannot be opened is told, and with `--fail open` the proxy starts all the same.
+
+    Raises:
+        LedgerUnavailable: with `--fail closed` only.
+    """
+    from savemode_cli.core.errors import LedgerUnavailable
+    from savemode_cli.ledgers import open_ledger
+    from savemode_cli.ledgers.unavailable import UnavailableLedger
+    from savemode_cli.prices import load_prices
+    from savemode_cli.proxy.accounts import Accounts
+
+    table = load_prices(settings.price_file)
+    budgets = settings.budgets()
+    ledger: Ledger
+    try:
+        ledger = open_ledger(settings.ledger_url)
+        for budget in budgets:
+            ledger.set_budget(budget)
+    except LedgerUnavailable as error:
+        if settings.fail == "closed":
+            raise
+        ledger = cast("Ledger", UnavailableLedger(error, lambda: open_ledger(settings.ledger_url)))
+    return Accounts(ledger, lambda: table, announce, budgets=budgets, fail=settings.fail)
 
 
 def printer(settings: "Settings", out: TextIO) -> "Callable[[Exchange], None]":
@@ -215,16 +270,17 @@ def wants_colour(out: TextIO) -> bool:
     return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def say_hello(settings: "Settings", url: str, gate: "GateState", out: TextIO) -> None:
+def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
     """
     The banner and, before it, the warnings about the gate and the address.
     """
     from savemode_cli import __version__
     from savemode_cli.config import override_value
     from savemode_cli.core.gate import gate_warning
-    from savemode_cli.views.terminal import Ink, banner
+    from savemode_cli.views.terminal import Ink, banner, gate_words
 
     announce = announcer(out)
+    url, gate = proxy.url, proxy.relay.gate()
     warning = gate_warning(override_value(), debug=settings.debug)
     if warning is not None:
         announce(warning.event, warning.text)
@@ -241,17 +297,26 @@ def say_hello(settings: "Settings", url: str, gate: "GateState", out: TextIO) ->
     if settings.compat != "none":
         policy += "; compat upstream"
     product = f"{settings.product} ({'' if prone else 'not '}idle-prone)"
-    text = banner(
-        __version__,
-        url,
-        settings.upstream,
-        gate,
-        policy,
-        product,
-        _hints(settings, gate, prone),
-        Ink(colour=wants_colour(out)),
-    )
-    say(out, text)
+    rows = [
+        ("upstream", settings.upstream),
+        ("gate", gate_words(gate)),
+        ("policy", policy),
+        ("product", product),
+        *(("budget", words) for words in _budget_rows(proxy)),
+    ]
+    hints = _hints(settings, gate, prone)
+    say(out, banner(__version__, url, rows, hints, Ink(colour=wants_colour(out))))
+
+
+def _budget_rows(proxy: Proxy) -> list[str]:
+    from datetime import UTC, datetime
+
+    from savemode_cli.views.terminal import standing_words
+
+    standings = proxy.relay.accounts.standings(datetime.now(UTC))
+    return [standing_words(one) for one in standings] or [
+        "none: spend is counted, and nothing is refused (--budget USD)"
+    ]
 
 
 def _hints(settings: "Settings", gate: "GateState", idle_prone: bool) -> list[str]:

@@ -23,7 +23,7 @@ _HEADER_SCOPE = re.compile(r"header:([a-z0-9!#$%&'*+.^_`|~-]+)")
 # A key is stored and printed. These headers are credentials; scope "key" tells keys apart by fingerprint instead.
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "cookie"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_BILLING_DAY = re.compile(r"billing-day[ -](\d{1,2})", re.ASCII)
+_BILLING_DAY = re.compile(r"(?:billing-day[ -]|month:)(\d{1,2})", re.ASCII)
 _LAST_BILLING_DAY = 31
 
 Kind = Literal["month", "week", "day"]
@@ -96,7 +96,7 @@ class Window:
 
 def parse_window(text: str) -> Window:
     """
-    Read `month`, `week`, `day` or `billing-day N`.
+    Read `month`, `week`, `day` or `billing-day N`, which `month:N` is short for.
 
     Raises:
         ConfigError: it is none of them.
@@ -106,7 +106,9 @@ def parse_window(text: str) -> Window:
         return Window(_KINDS[word])
     match = _BILLING_DAY.fullmatch(word)
     if match is None:
-        raise ConfigError(f"unknown window {text!r} of a budget", hint="allowed: month, week, day, billing-day N")
+        raise ConfigError(
+            f"unknown window {text!r} of a budget", hint="allowed: month, week, day, month:N (from day N on)"
+        )
     return Window("month", int(match[1]))
 
 
@@ -164,14 +166,22 @@ class Budget:
         When the window of `now` ends, in UTC: midnight in the budget's time zone, or the end of the gap where a change
         of the clocks skips midnight.
         """
-        midnight = datetime.combine(self.window.after(self._start(now)), time(), _zone(self.zone))
-        return midnight.astimezone(UTC)
+        return self._midnight(self.window.after(self._start(now)))
+
+    def starts_at(self, now: datetime) -> datetime:
+        """
+        When the window of `now` began, in UTC: the end of the window before.
+        """
+        return self._midnight(self._start(now))
 
     def local(self, moment: datetime) -> str:
         """
         A moment for people, in the budget's time zone.
         """
         return f"{moment.astimezone(_zone(self.zone)):%Y-%m-%d %H:%M} {self.zone}"
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time(), _zone(self.zone)).astimezone(UTC)
 
     def _start(self, now: datetime) -> date:
         return self.window.start(aware(now).astimezone(_zone(self.zone)).date())

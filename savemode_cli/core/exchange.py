@@ -6,19 +6,18 @@ Rule of this file: an exchange holds no header, no credential and no content; wh
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Any
 
+from savemode_cli.core.admission import Decision, Refused
+from savemode_cli.core.charge import Outcome, Settlement
 from savemode_cli.core.gate import GateState
 from savemode_cli.core.messages import dotted
+from savemode_cli.core.pricing import State, Usage
+from savemode_cli.core.receipt import Receipt
 from savemode_cli.core.transform import Edit, Skip
 
 SCHEMA_VERSION = 1
-
-Outcome = Literal["ok", "refused", "upstream_error", "unreachable", "client_gone", "broken"]
-"""
-`refused`: we answered ourselves. `upstream_error`: the upstream answered 4xx or 5xx. `unreachable`: it did not answer.
-`client_gone`: the client hung up first. `broken`: the upstream's answer ended early.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class Exchange:
 
     `first_byte_ms` is None if nothing was answered, `status` if nobody did. With `observed`, the edits were computed
     and shown but the original was sent. `resent` says that the upstream refused the upgraded body and got the original.
+    `decision` is None where no budget was asked, `settlement` where nothing was to be charged, `usage` where none was
+    reported.
     """
 
     id: str
@@ -51,6 +52,11 @@ class Exchange:
     observed: bool = False
     resent: bool = False
     error: str = ""
+    decision: Decision | None = None
+    usage: Usage | None = None
+    settlement: Settlement | None = None
+    receipt: Receipt | None = None
+    price_state: State | None = None
 
     @property
     def upgraded(self) -> int:
@@ -58,6 +64,13 @@ class Exchange:
         How many breakpoints were raised on the wire.
         """
         return 0 if self.observed or self.resent else len(self.edits)
+
+    @property
+    def cost_nusd(self) -> int | None:
+        """
+        What was charged, in nano-USD; None if nothing was to be charged.
+        """
+        return None if self.settlement is None else self.settlement.nusd
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -88,6 +101,13 @@ class Exchange:
             "trace_id": self.trace_id,
             "upstream_request_id": self.upstream_request_id,
             "error": self.error,
+            "usage": None if self.usage is None else usage_json(self.usage),
+            "cost_nusd": self.cost_nusd,
+            "cost_usd": None if self.cost_nusd is None else exact_usd(self.cost_nusd),
+            "cost_basis": None if self.settlement is None else self.settlement.basis,
+            "price": self.price_state,
+            "receipt": None if self.receipt is None else self.receipt.to_json(),
+            "budget": None if self.decision is None else budget_json(self.decision),
         }
 
 
@@ -114,3 +134,35 @@ def skip_json(skip: Skip) -> dict[str, Any]:
     A skip for machines.
     """
     return {"rule": skip.rule, "path": dotted(skip.path), "code": skip.code, "why": skip.why}
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    """
+    The counters for machines; disjoint, as the API reports them.
+    """
+    return {
+        "input_tokens": usage.input_tokens,
+        "cache_write_5m_tokens": usage.cache_write_5m_tokens,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "output_tokens": usage.output_tokens,
+        "web_searches": usage.web_searches,
+    }
+
+
+def budget_json(decision: Decision) -> dict[str, Any]:
+    """
+    A decision for machines: what the budget headers say, without their prefix.
+    """
+    named = {name.decode().removeprefix("x-posthog-budget").lstrip("-"): value for name, value in decision.headers()}
+    return {
+        "allowed": not isinstance(decision, Refused),
+        **{(name or "status").replace("-", "_"): value.decode() for name, value in named.items()},
+    }
+
+
+def exact_usd(nusd: int) -> str:
+    """
+    An amount in USD with every digit it has.
+    """
+    return f"{Decimal(nusd).scaleb(-9):f}"

@@ -99,6 +99,7 @@ class _Body(Struct, gc=False):
     model: Any = None
     stream: Any = None
     max_tokens: Any = None
+    speed: Any = None
     metadata: Any = None
     tools: _Tools = None
     system: _Items = None
@@ -162,6 +163,7 @@ class Facts:
     model: str | None = None
     stream: bool = False
     max_tokens: int | None = None
+    fast: bool = False
     user_id: object = None
     breakpoints: tuple[Breakpoint, ...] = ()
     automatic_target: Path | None = None
@@ -191,6 +193,7 @@ def facts(body: bytes) -> Facts:
         model=read.model if isinstance(read.model, str) else None,
         stream=read.stream is True,
         max_tokens=read.max_tokens if isinstance(read.max_tokens, int) else None,
+        fast=read.speed == "fast",
         user_id=read.metadata.get("user_id") if isinstance(read.metadata, dict) else None,
         breakpoints=tuple(breakpoints),
         automatic_target=automatic_target,

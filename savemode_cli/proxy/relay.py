@@ -9,16 +9,18 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from uuid import uuid4
 
 import httpx
 
+from savemode_cli.core.admission import Decision, Refused, refusal
 from savemode_cli.core.caller import (
     PRODUCTS,
     Caller,
+    Kind,
     Products,
     read_caller,
     read_route,
@@ -26,10 +28,11 @@ from savemode_cli.core.caller import (
     trace_id,
     without_posthog_headers,
 )
+from savemode_cli.core.charge import Outcome
 from savemode_cli.core.errors import BadHeader, UpstreamUnreachable
-from savemode_cli.core.exchange import Exchange, Outcome
+from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState, gate
-from savemode_cli.core.messages import Facts, blames_cache_control, error_body, facts, with_beta
+from savemode_cli.core.messages import BATCHES_PATH, Facts, blames_cache_control, error_body, facts, with_beta
 from savemode_cli.core.transform import (
     CACHE_TTL,
     Choice,
@@ -41,6 +44,8 @@ from savemode_cli.core.transform import (
     transform,
     writes_one_hour,
 )
+from savemode_cli.core.usage import UsageMeter
+from savemode_cli.proxy.accounts import Account, Accounts, Settled
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -60,6 +65,7 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _BETA = b"anthropic-beta"
+BUDGET_PREFIX = b"x-posthog-budget"  # ours to say; an upstream that is itself a gateway speaks of a budget of its own
 _REMEMBERED_SESSIONS = 10_000
 _LONGEST_ERROR_BYTES = 256 * 1024  # an error body longer than this is passed on unread
 
@@ -144,6 +150,17 @@ class _Journal:
     outcome: Outcome = "ok"
     error: str = ""
     upstream_request_id: str | None = None
+    decision: Decision | None = None
+    account: Account | None = None
+    meter: UsageMeter | None = None
+    told: RawHeaders = field(default_factory=list)
+
+    @property
+    def budget_headers(self) -> RawHeaders:
+        """
+        Where the budgets stand, for the answer: every answer says so.
+        """
+        return self.told if self.decision is None else self.decision.headers()
 
     @property
     def edited(self) -> bool:
@@ -161,7 +178,7 @@ class _Journal:
     def elapsed_ms(self) -> float:
         return (perf_counter() - self.clock) * 1000
 
-    def exchange(self) -> Exchange:
+    def exchange(self, settled: Settled | None) -> Exchange:
         return Exchange(
             id=self.id,
             started_at=self.started_at,
@@ -184,6 +201,11 @@ class _Journal:
             observed=self.observed,
             resent=self.resent,
             error=self.error,
+            decision=self.decision,
+            usage=settled.usage if settled is not None else None,
+            settlement=settled.settlement if settled is not None else None,
+            receipt=settled.receipt if settled is not None else None,
+            price_state=settled.bill.state if settled is not None and settled.bill is not None else None,
         )
 
 
@@ -199,6 +221,7 @@ class Relay:
         self,
         settings: RelaySettings,
         transport: httpx.AsyncBaseTransport,
+        accounts: Accounts,
         record: Callable[[Exchange], None],
         *,
         announce: Callable[[str, str], None] = lambda _event, _text: None,
@@ -211,6 +234,7 @@ class Relay:
         self.settings = settings
         self.in_flight = 0
         self.stopped_models: set[str | None] = set()
+        self.accounts = accounts
         self._transport = transport
         self._record = record
         self._announce = announce
@@ -236,6 +260,9 @@ class Relay:
         try:
             try:
                 target, headers = self._judge(inbound, journal)
+                if isinstance(journal.decision, Refused):
+                    yield self._over_budget(journal, journal.decision)
+                    return
                 response = await self._send(inbound, target, headers)
                 response = await self._resend_if_blamed(response, inbound, target, journal)
             except BadHeader as error:
@@ -261,7 +288,7 @@ class Relay:
             if response is not None:
                 await _stream(response).aclose()
             self.in_flight -= 1
-            self._record(journal.exchange())
+            self._record(journal.exchange(self._settle(journal)))
 
     def _judge(self, inbound: Inbound, journal: _Journal) -> tuple[bytes, RawHeaders]:
         """
@@ -283,8 +310,46 @@ class Relay:
                 headers = _with_beta(headers)
         elif route.kind in ("count_tokens", "batches"):
             journal.skip(route.kind.replace("_", "-"), f"{route.kind} bodies are left alone")
+        self._reserve(inbound, caller, route.kind, journal)
         target = settings.upstream_path + route.path.encode("latin-1")
         return (target + b"?" + inbound.query if inbound.query else target), headers
+
+    def _reserve(self, inbound: Inbound, caller: Caller, kind: Kind, journal: _Journal) -> None:
+        """
+        Hold the money of a model call. What is free is only told where the budgets stand; a batch, whose bill comes with
+        its results, may start while there is money left.
+        """
+        now = journal.started_at
+        if kind == "messages" and inbound.method == "POST":
+            size = journal.request_bytes
+            session = journal.session or ""
+            journal.account = self.accounts.reserve(
+                journal.id, caller, inbound.headers, journal.known, size, session, now
+            )
+            journal.decision = journal.account.decision
+            return
+        standing = self.accounts.look(caller, inbound.headers, now)
+        starts_batch = kind == "batches" and inbound.method == "POST" and inbound.path.endswith(BATCHES_PATH)
+        if starts_batch or not isinstance(standing, Refused):
+            journal.decision = standing
+        else:
+            journal.told = standing.headers()
+
+    def _over_budget(self, journal: _Journal, decision: Refused) -> Outbound:
+        journal.outcome = "refused"
+        journal.edits = ()
+        status, headers, body = refusal(decision, journal.id)
+        journal.status = status
+        journal.error = f"budget: {decision.reason}"
+        return Outbound(status, [*headers, (b"content-length", b"%d" % len(body))], _once(body))
+
+    def _settle(self, journal: _Journal) -> Settled | None:
+        if journal.meter is not None:
+            journal.meter.close()
+        if journal.account is None:
+            return None
+        edits = journal.edits if journal.edited else ()
+        return self.accounts.settle(journal.account, journal.outcome, journal.meter, edits, self._now())
 
     def _headers(self, inbound: Inbound) -> RawHeaders:
         headers = _forwardable(inbound.headers)
@@ -365,7 +430,11 @@ class Relay:
             journal.outcome = "upstream_error"
         else:
             self._remember(journal)
-        return Outbound(response.status_code, _forwardable(headers), _counted(response, journal))
+        if journal.account is not None and response.status_code < 400:
+            encoding = _header(headers, b"content-encoding").decode("latin-1")
+            journal.meter = UsageMeter(_header(headers, b"content-type").decode("latin-1"), encoding)
+        own = [(name, value) for name, value in _forwardable(headers) if not name.lower().startswith(BUDGET_PREFIX)]
+        return Outbound(response.status_code, own + journal.budget_headers, _counted(response, journal))
 
     def _remember(self, journal: _Journal) -> None:
         """
@@ -387,7 +456,8 @@ class Relay:
         journal.status, journal.error = status, message
         if journal.outcome == "ok":
             journal.outcome = "refused"
-        return own_answer(status, error_body(api_type, message, journal.id), journal.id)
+        answer = own_answer(status, error_body(api_type, message, journal.id), journal.id)
+        return replace(answer, headers=answer.headers + journal.budget_headers)
 
 
 def _size(inbound: Inbound) -> int:
@@ -414,8 +484,11 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def _counted(response: httpx.Response, journal: _Journal) -> AsyncIterator[bytes]:
+    meter = journal.meter
     async for chunk in _stream(response):
         journal.response_bytes += len(chunk)
+        if meter is not None:
+            meter.feed(chunk)
         yield chunk
 
 

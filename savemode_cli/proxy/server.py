@@ -14,7 +14,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from savemode_cli.core.errors import ConfigError, UpstreamUnreachable
+from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.messages import MAX_BODY_BYTES, MESSAGES_PATH, error_body
 from savemode_cli.proxy.relay import Inbound, Outbound, RawHeaders, Relay, own_answer
 
@@ -45,10 +46,18 @@ over before a client could have left.
 class Gateway:
     """
     The ASGI application. `hosts` are the names under which we may be addressed, besides loopback and, if
-    `any_address`, every IP address: a web page can make a browser come here, but not under these names.
+    `any_address`, every IP address: a web page can make a browser come here, but not under these names. `recent` are the
+    last exchanges, for `/-/exchanges`.
     """
 
-    def __init__(self, relay: Relay, *, hosts: frozenset[str] = frozenset(), any_address: bool = False) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        recent: Collection[Exchange] = (),
+        *,
+        hosts: frozenset[str] = frozenset(),
+        any_address: bool = False,
+    ) -> None:
         """
         Start the clock of `/-/health`.
         """
@@ -57,7 +66,8 @@ class Gateway:
         self._hosts = LOOPBACK_NAMES | hosts
         self._any_address = any_address
         self._started = time.monotonic()
-        self._own = Starlette(routes=[Route("/-/health", self._health)])
+        self._recent = recent
+        self._own = Starlette(routes=[Route("/-/health", self._health), Route("/-/exchanges", self._exchanges)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
@@ -127,9 +137,20 @@ class Gateway:
                 "observe": relay.settings.observe,
                 "requests": self.requests,
                 "in_flight": relay.in_flight,
+                "ledger": relay.accounts.ledger_trouble or "ok",
+                "downgraded_models": sorted(model or "" for model in relay.accounts.downgraded_models),
                 "upgrade_stopped_models": sorted(model or "" for model in relay.stopped_models),
             }
         )
+
+    async def _exchanges(self, request: Request) -> JSONResponse:
+        """
+        The last exchanges, the newest last; `?last=N` for fewer. No bodies, no headers.
+        """
+        wanted = request.query_params.get("last", "")
+        last = int(wanted) if wanted.isdecimal() and int(wanted) > 0 else len(self._recent)
+        rows = [exchange.to_json() for exchange in list(self._recent)[-last:]] if last else []
+        return JSONResponse({"schema_version": SCHEMA_VERSION, "exchanges": rows})
 
 
 class _HangUp:

@@ -9,11 +9,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 
-from savemode_cli.core.exchange import Exchange
+from savemode_cli.core.admission import Standing
+from savemode_cli.core.exchange import Exchange, budget_json
 from savemode_cli.core.gate import GateState
 from savemode_cli.core.messages import dotted
 from savemode_cli.core.summary import Summary
+from savemode_cli.core.tiers import dollars
 
 _PLAIN = re.compile(r"[\w./:@+\[\]-]+")
 _STYLES = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -60,6 +63,7 @@ def request_line(exchange: Exchange, ink: Ink) -> str:
         ("skipped", len(exchange.skips)),
         ("ms", round(exchange.duration_ms)),
         ("first_ms", "-" if exchange.first_byte_ms is None else round(exchange.first_byte_ms)),
+        *_money(exchange),
         ("product", exchange.product or "-"),
         ("gate", "on" if exchange.gate.on else "off"),
         ("why", exchange.gate.why),
@@ -72,6 +76,46 @@ def request_line(exchange: Exchange, ink: Ink) -> str:
     shown = " ".join(f"{name}={_value(value)}" for name, value in facts)
     name = ink("request.done", "green" if good else "red" if exchange.outcome != "client_gone" else "yellow")
     return f"{ink(_clock(exchange.started_at), 'dim')} {name} {shown}"
+
+
+def _money(exchange: Exchange) -> list[tuple[str, object]]:
+    """
+    What the request cost, how that compares with 5m, and where the budget stands; nothing where nothing is known.
+    """
+    facts: list[tuple[str, object]] = []
+    if exchange.settlement is not None:
+        facts += [("cost_usd", amount(exchange.settlement.nusd)), ("basis", exchange.settlement.basis)]
+        if exchange.price_state == "unpriced":
+            facts.append(("price", "unpriced"))
+    if exchange.receipt is not None and exchange.upgraded:
+        difference = exchange.receipt.difference_nusd
+        facts.append(("vs_5m_usd", "n/a" if difference is None else amount(difference, signed=True)))
+        facts.append(("ttl", _VERIFIED[exchange.receipt.verified]))
+    if exchange.decision is not None:
+        named = budget_json(exchange.decision)
+        facts += [("budget", named["status"])] if "status" in named else []
+        facts += [("left_usd", named["remaining_usd"])] if "remaining_usd" in named else []
+    return facts
+
+
+_VERIFIED = {True: "1h-verified", False: "5m-DOWNGRADED", None: "unverified"}
+
+
+def amount(nusd: int, *, signed: bool = False) -> str:
+    """
+    Nano-USD in USD: every digit there is and no more, with a sign if asked for.
+    """
+    text = f"{Decimal(nusd).scaleb(-9).normalize():f}"
+    return f"+{text}" if signed and nusd > 0 else text
+
+
+def in_words(difference_nusd: int) -> str:
+    """
+    A difference as people say it: `$3.10 cheaper`, `$0.42 MORE`, `the same`.
+    """
+    if difference_nusd == 0:
+        return "the same"
+    return f"{dollars(abs(difference_nusd))} {'cheaper' if difference_nusd < 0 else 'MORE'}"
 
 
 def detail_lines(exchange: Exchange, ink: Ink, *, verbose: bool = False) -> Iterator[str]:
@@ -97,23 +141,59 @@ def detail_lines(exchange: Exchange, ink: Ink, *, verbose: bool = False) -> Iter
         yield _INDENT + ink("info  " + " ".join(f"{name}={_value(v)}" for name, v in known.items()), "dim")
 
 
-def banner(
-    version: str, url: str, upstream: str, gate: GateState, policy: str, product: str, hints: Sequence[str], ink: Ink
-) -> str:
+def banner(version: str, url: str, rows: Sequence[tuple[str, str]], hints: Sequence[str], ink: Ink) -> str:
     """
     What `serve` says at start, with the line to copy last.
     """
-    rows = [
-        ("address", url),
-        ("upstream", upstream),
-        ("gate", f"{'on' if gate.on else 'off'}: {gate.why}" + ("" if gate.on else " (each request decides)")),
-        ("policy", policy),
-        ("product", product),
-    ]
+    rows = [("address", url), *rows]
     lines = [ink(f"savemode {version}", "bold")]
     lines += [f"  {ink(f'{name:<9}', 'dim')}{printable(value)}" for name, value in rows]
     lines += [f"  {ink('hint     ', 'dim')}{hint}" for hint in hints]
     return "\n".join([*lines, "", f"  export ANTHROPIC_BASE_URL={url}", ""])
+
+
+def gate_words(gate: GateState) -> str:
+    """
+    The gate, for the banner.
+    """
+    return f"{'on' if gate.on else 'off'}: {gate.why}" + ("" if gate.on else " (each request decides)")
+
+
+def standing_words(standing: Standing) -> str:
+    """
+    A budget and where it stands, for the banner: `default $5.00 by the month, $1.20 spent, resets 2026-12-01 ...`.
+    """
+    budget, balance = standing.limit.budget, standing.balance
+    held = f", {dollars(balance.held_nusd)} held" if balance.held_nusd else ""
+    strict = ", strict" if budget.strict else ""
+    return (
+        f"{budget.name} {dollars(budget.limit_nusd)} ({budget.window.words()}{strict}), "
+        f"{dollars(balance.spent_nusd)} spent{held}, resets {budget.local(standing.limit.resets_at)}"
+    )
+
+
+def _paid(summary: Summary, ink: Ink) -> Iterator[str]:
+    """
+    The receipt's lines about money. Estimated and reported are never blended into one word.
+    """
+    if not summary.requests:
+        return
+    unsure = {basis: count for basis, count in summary.bases.items() if basis in ("estimated", "held")}
+    note = f" ({', '.join(f'{count} {basis}' for basis, count in sorted(unsure.items()))})" if unsure else ""
+    yield f"  cost {dollars(summary.cost_nusd)}{note}"
+    used = summary.usage
+    yield (
+        f"  tokens {used.input_tokens:,} uncached, {used.cache_read_tokens:,} read, "
+        f"{used.cache_write_5m_tokens:,} written for 5m,"
+    )
+    yield f"         {used.cache_write_1h_tokens:,} written for 1h, {used.output_tokens:,} output"
+    if summary.breakpoints_upgraded:
+        missing = f", {summary.not_compared} not comparable" if summary.not_compared else ""
+        words = in_words(summary.difference_nusd)
+        yield ink(f"  beside 5m {words}{missing}", "green" if summary.difference_nusd <= 0 else "yellow")
+        yield f"  verified 1h in {_count(summary.verified, 'call')}"
+    if summary.downgraded:
+        yield ink(f"  DOWNGRADED: {_count(summary.downgraded, 'call')} asked for 1h and billed 5m", "red")
 
 
 def receipt(summary: Summary, ink: Ink, gate: GateState) -> str:
@@ -121,7 +201,7 @@ def receipt(summary: Summary, ink: Ink, gate: GateState) -> str:
     What `run` says at the end. The gate's reason is given where nothing was upgraded, because it may be why.
     """
     calls, others = _count(summary.requests, "model call"), _count(summary.others, "other request")
-    lines = [ink("savemode receipt", "bold"), f"  {calls}, {others}"]
+    lines = [ink("savemode receipt", "bold"), f"  {calls}, {others}", *_paid(summary, ink)]
     if summary.breakpoints_observed:
         lines.append(
             f"  {_count(summary.breakpoints_observed, 'breakpoint')} would have been raised to 1h (observing only)"

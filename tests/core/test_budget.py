@@ -119,6 +119,8 @@ def test_a_window_ends_once(moment: datetime, zone: str, window: Window) -> None
     assert moment < resets <= moment + timedelta(days=32)
     assert budget.key("", moment) == budget.key("", resets - timedelta(microseconds=1))
     assert budget.key("", moment) != budget.key("", resets)
+    assert budget.starts_at(moment) <= moment
+    assert budget.starts_at(resets) == resets
 
 
 def test_key() -> None:
@@ -154,7 +156,13 @@ def test_window_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("month", "monthly"), ("week", "weekly"), ("day", "daily"), ("billing-day-15", "monthly from day 15")],
+    [
+        ("month", "monthly"),
+        ("week", "weekly"),
+        ("day", "daily"),
+        ("billing-day-15", "monthly from day 15"),
+        ("month:15", "monthly from day 15"),
+    ],
 )
 def test_window_words(text: str, words: str) -> None:
     """
@@ -163,7 +171,9 @@ def test_window_words(text: str, words: str) -> None:
     assert words == parse_window(text).words()
 
 
-@pytest.mark.parametrize("text", ["", "year", "billing-day", "billing-day 0", "billing-day 32", "billing-day 123"])
+@pytest.mark.parametrize(
+    "text", ["", "year", "billing-day", "billing-day 0", "billing-day 32", "billing-day 123", "month:", "month 15"]
+)
 def test_bad_window(text: str) -> None:
     """
     A window that is none is refused with those that are.

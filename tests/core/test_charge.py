@@ -45,16 +45,16 @@ def test_settlement(outcome: Outcome, cost: int | None, final: bool, charged: Se
 @pytest.mark.parametrize(
     ("recent", "body", "new", "held"),
     [
-        ([], 1000, 1000, 5000),
+        ([], 1000, 1000, 4500),
         ([90], 1000, 0, 180),
         ([90], 1000, 10, 230),
         ([90], 1000, -10, 180),
         ([90], 1000, 3, 195),
         ([90], 999, 1, 186),
         ([90], 1000, -1000, 180),
-        ([90], 1000, -1001, 5000),
+        ([90], 1000, -1001, 4500),
         ([90], 1000, 9999, 5000),
-        ([90], 0, 0, 5000),
+        ([90], 0, 0, 4500),
         ([4000], 1000, 0, 5000),
         ([900, 90], 1000, 0, 1800),
         ([900, 90, 80], 1000, 0, 180),
@@ -66,16 +66,24 @@ def test_expected(recent: list[int], body: int, new: int, held: int) -> None:
     """
     Twice the median of the last five, what is new at the ceiling's rate rounded up, never more than the ceiling.
     """
-    assert held == expected_nusd(recent, 5000, body_bytes=body, new_bytes=new)
+    assert held == expected_nusd(recent, 5000, 4500, body_bytes=body, new_bytes=new)
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 10**10)), st.integers(0, 10**10), st.integers(0, 10**7), st.integers(-(10**7), 10**7))
-def test_expected_is_never_beyond_the_ceiling(recent: list[int], ceiling: int, body: int, new: int) -> None:
+@given(
+    st.lists(st.integers(0, 10**10)),
+    st.integers(0, 10**10),
+    st.integers(0, 10**10),
+    st.integers(0, 10**7),
+    st.integers(-(10**7), 10**7),
+)
+def test_expected_is_never_beyond_the_ceiling(
+    recent: list[int], ceiling: int, opening: int, body: int, new: int
+) -> None:
     """
     Whatever the past, a hold is an amount between nothing and the ceiling.
     """
-    assert 0 <= expected_nusd(recent, ceiling, body_bytes=body, new_bytes=new) <= ceiling
+    assert 0 <= expected_nusd(recent, ceiling, opening, body_bytes=body, new_bytes=new) <= ceiling
 
 
 def test_agent_is_not_held_at_many_times_its_cost() -> None:
@@ -88,7 +96,7 @@ def test_agent_is_not_held_at_many_times_its_cost() -> None:
     """
     cost, ceiling = 34_353_600, 3_190_000_000
 
-    held = expected_nusd([cost] * 5, ceiling, body_bytes=126_000 * 4, new_bytes=857 * 4)
+    held = expected_nusd([cost] * 5, ceiling, ceiling, body_bytes=126_000 * 4, new_bytes=857 * 4)
 
     assert cost < held < 4 * cost
     assert ceiling > 90 * cost

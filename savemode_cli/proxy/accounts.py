@@ -1,0 +1,283 @@
+"""
+Money on the road of a request: held before it is sent, settled when it is over.
+
+Rule of this file: it remembers and asks. What may start is decided by the ledger with the core's rules, what it costs by
+the price table; this keeps what a session cost lately, and says once what a person must know.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from savemode_cli.core.admission import Allowed, Decision, Hold, Standing, decide, unaccounted
+from savemode_cli.core.budget import ALL, Budget, Limit, limit_of, limits
+from savemode_cli.core.caller import Caller, Headers
+from savemode_cli.core.charge import (
+    RECENT,
+    Outcome,
+    Settlement,
+    ask_nusd,
+    ceiling_nusd,
+    estimated,
+    expected_nusd,
+    opening_nusd,
+    settlement,
+)
+from savemode_cli.core.errors import LedgerUnavailable
+from savemode_cli.core.ledger import Ledger
+from savemode_cli.core.messages import Facts
+from savemode_cli.core.pricing import Bill, PriceTable, Usage
+from savemode_cli.core.receipt import Receipt, Shadow, receipt
+from savemode_cli.core.tiers import Fail, dollars
+from savemode_cli.core.transform import Edit
+
+_REMEMBERED_SESSIONS = 10_000
+_HOLD_LIFETIME = timedelta(minutes=30)  # longer than any answer; a bill that comes later still counts, once
+
+UNCAPPED = Budget("default", 0)
+"""Where no budget is set: spend is counted all the same, so that one set later knows of it."""
+
+
+class Metered(Protocol):
+    """
+    What a finished exchange knows of its usage: the reading side of `UsageMeter`.
+    """
+
+    final: bool
+    emitted_chars: int
+    model: str | None
+
+    @property
+    def usage(self) -> Usage | None:
+        """
+        What was reported.
+        """
+
+
+@dataclass(slots=True)
+class _Past:
+    costs_nusd: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
+    body_bytes: int = 0
+    shadow: Shadow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    One request's place in the books, from its hold to its bill.
+    """
+
+    decision: Decision
+    session: str
+    known: Facts
+    started_at: datetime
+    body_bytes: int
+
+    @property
+    def held_nusd(self) -> int:
+        """
+        What is held for it.
+        """
+        hold = self.decision.hold if isinstance(self.decision, Allowed) else None
+        return 0 if hold is None else hold.ask_nusd
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """
+    What a request cost: the charge, the receipt, and the usage and bill they rest on where there are any.
+    """
+
+    settlement: Settlement
+    receipt: Receipt
+    usage: Usage | None = None
+    bill: Bill | None = None
+
+
+class Accounts:
+    """
+    The ledger, the prices and the memory of what sessions cost. `prices` is asked when something is priced first.
+
+    `announce` tells the person at the terminal; each trouble with the ledger is told once, and its end too.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        prices: Callable[[], PriceTable],
+        announce: Callable[[str, str], None],
+        *,
+        budgets: Sequence[Budget] = (),
+        fail: Fail = "open",
+    ) -> None:
+        """
+        `budgets` are those that hold while the ledger, which has its own, cannot be asked.
+        """
+        self.ledger_trouble = ""
+        self.downgraded_models: set[str | None] = set()
+        self._ledger = ledger
+        self._prices = prices
+        self._announce = announce
+        self._budgets: Sequence[Budget] = tuple(budgets) or (UNCAPPED,)
+        self._fail: Fail = fail
+        self._table: PriceTable | None = None
+        self._pasts: OrderedDict[str, _Past] = OrderedDict()
+        self._unpriced: set[str | None] = set()
+
+    @property
+    def table(self) -> PriceTable:
+        """
+        The price table, loaded when it is needed first.
+        """
+        if self._table is None:
+            self._table = self._prices()
+        return self._table
+
+    def reserve(
+        self, hold_id: str, caller: Caller, headers: Headers, known: Facts, body_bytes: int, session: str, now: datetime
+    ) -> Account:
+        """
+        Hold the expected cost of a request, or be refused.
+        """
+        price = self.table.find(known.model, now).price
+        past = self._pasts.get(session)
+        ceiling = ceiling_nusd(known, body_bytes, price)
+        expected = expected_nusd(
+            tuple(past.costs_nusd) if past is not None else (),
+            ceiling,
+            opening_nusd(known, body_bytes, price),
+            body_bytes=body_bytes,
+            new_bytes=body_bytes - past.body_bytes if past is not None else 0,
+        )
+        which = self._limits(caller, headers, now)
+        keys = tuple(dict.fromkeys(limit.key for limit in which))
+        hold = Hold(
+            hold_id, keys, ask_nusd(which, expected, ceiling), now + _HOLD_LIFETIME, known.model or "", caller.override
+        )
+        return Account(self._ask(hold, which, caller, now), session, replace(known, opening=()), now, body_bytes)
+
+    def look(self, caller: Caller, headers: Headers, now: datetime) -> Decision:
+        """
+        Where the budgets stand for this caller, nothing held: for what is free, and for batches.
+        """
+        which = self._limits(caller, headers, now)
+        hold = Hold("look", tuple(dict.fromkeys(limit.key for limit in which)), 0, now, "", caller.override)
+        try:
+            standings = [Standing(limit, self._ledger.balance(limit.key, now)) for limit in which]
+            allowed_until = self._ledger.allowed_until()
+        except LedgerUnavailable as error:
+            return self._without_ledger(error, which, caller)
+        return decide(hold, standings, override=allowed_until is not None and now < allowed_until)
+
+    def standings(self, now: datetime) -> tuple[Standing, ...]:
+        """
+        Where the budgets for everybody stand, for the banner; empty without any, or without a ledger.
+        """
+        try:
+            which = [limit_of(one, "", now) for one in self._ledger.budgets() if one.scope == ALL]
+            return tuple(Standing(one, self._ledger.balance(one.key, now)) for one in which if one.capped)
+        except LedgerUnavailable:
+            return ()
+
+    def settle(
+        self, account: Account, outcome: Outcome, meter: Metered | None, edits: Sequence[Edit], now: datetime
+    ) -> Settled:
+        """
+        Put the bill in the place of the hold, once. Never raises: what cannot be written is said with its amount.
+
+        `edits` are those that were on the wire.
+        """
+        final = meter is not None and meter.final
+        usage = meter.usage if meter is not None else None
+        if usage is not None and meter is not None and not final:
+            usage = estimated(usage, meter.emitted_chars)
+        model = (meter.model if meter is not None else None) or account.known.model
+
+        def bill_for(used: Usage) -> Bill:
+            return self.table.bill(used, model, account.started_at)
+
+        bill = None if usage is None else bill_for(usage)
+        cost = None if bill is None else bill.cost.total_nusd
+        charge = settlement(outcome, cost, final=final, held_nusd=account.held_nusd)
+        self._write(account, charge, now)
+        if bill is not None:
+            self._say_unpriced(bill, model)
+        past = self._past(account.session)
+        reached = outcome in ("ok", "client_gone", "broken")
+        printed, past.shadow = receipt(
+            past.shadow, account.known, edits, usage, bill_for, account.started_at, now, final=final, reached=reached
+        )
+        self._say_downgraded(printed, model)
+        if charge.basis in ("reported", "estimated"):
+            past.costs_nusd.append(charge.nusd)
+            past.body_bytes = account.body_bytes
+        return Settled(charge, printed, usage, bill)
+
+    def close(self) -> None:
+        """
+        Close the ledger.
+        """
+        self._ledger.close()
+
+    def _limits(self, caller: Caller, headers: Headers, now: datetime) -> tuple[Limit, ...]:
+        # Where it cannot be asked the last ones known hold; the next call to the ledger says what is wrong.
+        with suppress(LedgerUnavailable):
+            self._budgets = self._ledger.budgets() or (UNCAPPED,)
+        return limits(self._budgets, caller, headers, now)
+
+    def _ask(self, hold: Hold, which: Sequence[Limit], caller: Caller, now: datetime) -> Decision:
+        try:
+            decision = self._ledger.reserve(hold, which, now)
+        except LedgerUnavailable as error:
+            return self._without_ledger(error, which, caller)
+        if self.ledger_trouble:
+            self.ledger_trouble = ""
+            self._announce("ledger_back", "the budget ledger answers again")
+        return decision
+
+    def _without_ledger(self, error: LedgerUnavailable, which: Sequence[Limit], caller: Caller) -> Decision:
+        if error.message != self.ledger_trouble:
+            self.ledger_trouble = error.message
+            what = "requests go on uncounted" if self._fail == "open" else "requests are refused (--fail closed)"
+            self._announce("ledger_unavailable", f"{error.message}; until it answers, {what}")
+        return unaccounted(which, override=caller.override, fail=self._fail)
+
+    def _write(self, account: Account, charge: Settlement, now: datetime) -> None:
+        hold = account.decision.hold if isinstance(account.decision, Allowed) else None
+        if hold is None:
+            return
+        try:
+            known = self._ledger.settle(hold.id, charge.nusd, charge.basis, now) != "unknown"
+            trouble = "" if known else "the ledger does not know the hold any more"
+        except LedgerUnavailable as error:
+            trouble = error.message
+        if trouble:
+            self._announce(
+                "charge_lost", f"{dollars(charge.nusd)} ({charge.basis}) of {hold.id} not written: {trouble}"
+            )
+
+    def _say_unpriced(self, bill: Bill, model: str | None) -> None:
+        if bill.state == "unpriced" and model not in self._unpriced:
+            self._unpriced.add(model)
+            self._announce(
+                "model_unpriced",
+                f"no price for {model or 'a request without a model'}: charged at the dearest known price",
+            )
+
+    def _say_downgraded(self, printed: Receipt, model: str | None) -> None:
+        if printed.verified is False and model not in self.downgraded_models:
+            self.downgraded_models.add(model)
+            self._announce(
+                "ttl_downgraded",
+                f"{model or 'a model'} was asked for 1h and billed 5m: the upgrade has no effect there, and costs nothing",
+            )
+
+    def _past(self, session: str) -> _Past:
+        past = self._pasts.setdefault(session, _Past())
+        self._pasts.move_to_end(session)
+        if len(self._pasts) > _REMEMBERED_SESSIONS:
+            self._pasts.popitem(last=False)
+        return past
