@@ -23,6 +23,7 @@ CORE_MAY_IMPORT = {
     "difflib",
     "functools",
     "hashlib",
+    "heapq",
     "json",
     "math",
     "msgspec",  # the one JSON parser
@@ -51,6 +52,8 @@ CORE_ORDER = [
     "admission",
     "charge",
     "ledger",
+    "overview",
+    "rehearsal",
     "receipt",
     "exchange",
     "summary",
