@@ -77,7 +77,7 @@ OWN_LIBRARY = {
     "yarl": {"proxy/transport.py"},
     "uvicorn": {"proxy/server.py"},
     "starlette": {"proxy/server.py"},
-    "rich": {"views/diff.py"},
+    "rich": {"views/budget.py", "views/diff.py", "views/prices.py", "views/simulation.py"},
     "posthog": set(),
     "anyio": set(),
     "platformdirs": set(),
@@ -85,7 +85,7 @@ OWN_LIBRARY = {
 }
 """The files that are about a library, and so may import it at their top."""
 
-HEAVY = ("aiohttp", "anyio", "asyncio", "httpx", "msgspec", "posthog", "rich", "starlette", "uvicorn")
+HEAVY = ("aiohttp", "anyio", "asyncio", "genai_prices", "httpx", "msgspec", "posthog", "rich", "starlette", "uvicorn")
 
 
 def part_of(path: Path) -> str:
