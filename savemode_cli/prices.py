@@ -141,8 +141,14 @@ def price_lines(table: PriceTable, now: datetime) -> list[PriceLine]:
     """
     The price of each model that applies at `now`, and how old the row is.
     """
-    today = now.astimezone(UTC).date()
-    return [PriceLine(row, None if row.checked is None else (today - row.checked).days) for row in table.current(now)]
+    return [PriceLine(row, age_days(row, now)) for row in table.current(now)]
+
+
+def age_days(price: Price, now: datetime) -> int | None:
+    """
+    How many days ago the row was checked, None if nobody says.
+    """
+    return None if price.checked is None else (now.astimezone(UTC).date() - price.checked).days
 
 
 @cache

@@ -204,7 +204,10 @@ def test_wire_words_stand_in_one_place(word: str) -> None:
     assert spelled - known - ({"core/transform.py"} if word == "ephemeral" else set()) == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["run", "--help"], ["diff-request", "--help"]])
+COMMANDS = ["", "serve", "run", "diff-request", "budget", "budget show", "budget set", "simulate-budget", "prices"]
+
+
+@pytest.mark.parametrize("arguments", [[*command.split(), "--help"] for command in COMMANDS], ids=" ".join)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     """
     Help is instant because nothing heavy is imported for it: the list of modules is checked, not milliseconds.

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from savemode_cli.cli import demo, diff_request, run, serve
+from savemode_cli.cli import budget, demo, diff_request, prices, run, serve, simulate_budget
 from savemode_cli.core.errors import SavemodeError
 
 app = typer.Typer(
@@ -27,6 +27,20 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run.run)
 app.command("diff-request")(diff_request.diff_request)
+app.command("simulate-budget")(simulate_budget.simulate_budget)
+app.command("prices")(prices.prices)
+
+budgets = typer.Typer(
+    help="See the caps, what is spent and held under them; raise, lift and free them.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+budgets.command("show")(budget.show)
+budgets.command("set")(budget.set_budget)
+budgets.command("drop")(budget.drop)
+budgets.command("allow")(budget.allow)
+budgets.command("release")(budget.release)
+app.add_typer(budgets, name="budget")
 
 
 def _version(value: bool) -> None:
