@@ -4,6 +4,7 @@ The record of one request and its answer: what every log line, receipt and repor
 Rule of this file: an exchange holds no header, no credential and no content; what is shown of a body is its markers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -28,7 +29,7 @@ class Exchange:
     `first_byte_ms` is None if nothing was answered, `status` if nobody did. With `observed`, the edits were computed
     and shown but the original was sent. `resent` says that the upstream refused the upgraded body and got the original.
     `decision` is None where no budget was asked, `settlement` where nothing was to be charged, `usage` where none was
-    reported.
+    reported; `told` are the budget headers of the answer.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Exchange:
     resent: bool = False
     error: str = ""
     decision: Decision | None = None
+    told: Sequence[tuple[bytes, bytes]] = ()
     usage: Usage | None = None
     settlement: Settlement | None = None
     receipt: Receipt | None = None
@@ -107,7 +109,7 @@ class Exchange:
             "cost_basis": None if self.settlement is None else self.settlement.basis,
             "price": self.price_state,
             "receipt": None if self.receipt is None else self.receipt.to_json(),
-            "budget": None if self.decision is None else budget_json(self.decision),
+            "budget": None if self.decision is None else budget_json(self.decision, self.told),
         }
 
 
@@ -150,15 +152,14 @@ def usage_json(usage: Usage) -> dict[str, Any]:
     }
 
 
-def budget_json(decision: Decision) -> dict[str, Any]:
+def budget_json(decision: Decision, told: Sequence[tuple[bytes, bytes]] = ()) -> dict[str, Any]:
     """
-    A decision for machines: what the budget headers say, without their prefix.
+    A decision for machines: what the budget headers say, without their prefix. `told` are those headers, if at hand.
     """
-    named = {name.decode().removeprefix("x-posthog-budget").lstrip("-"): value for name, value in decision.headers()}
-    return {
-        "allowed": not isinstance(decision, Refused),
-        **{(name or "status").replace("-", "_"): value.decode() for name, value in named.items()},
-    }
+    prefix = "x-posthog-budget"
+    headers = ((name.decode().removeprefix(prefix).lstrip("-"), value) for name, value in told or decision.headers())
+    named = {(name or "status").replace("-", "_"): value.decode() for name, value in headers}
+    return {"allowed": not isinstance(decision, Refused), **named}
 
 
 def exact_usd(nusd: int) -> str:

@@ -64,6 +64,7 @@ class SqliteLedger:
         # statements would fall into another thread's BEGIN ... COMMIT.
         self._lock = Lock()
         self._closed = False
+        self._budgets: tuple[tuple[sqlite3.Connection, int], tuple[Budget, ...]] | None = None
         with explained(path, "open"):
             self._file: Opened | None
             self._db, self._file = open_file(path, busy_s)
@@ -172,24 +173,28 @@ class SqliteLedger:
         fractions = (str(budget.warn_at), str(budget.engage_at))
         with self._transaction("write", "BEGIN IMMEDIATE") as db:
             db.execute(_SET_BUDGET, values + fractions)
+        self._budgets = None
 
     def drop_budget(self, name: str) -> bool:
         """
         See `Ledger`.
         """
+        self._budgets = None
         with self._transaction("write", "BEGIN IMMEDIATE") as db:
             return db.execute("DELETE FROM budgets WHERE name = ?", (name,)).rowcount > 0
 
     def budgets(self) -> tuple[Budget, ...]:
         """
-        See `Ledger`.
+        See `Ledger`. Read anew only if the file has changed: the proxy asks at each request.
         """
-        with self._transaction("read") as db:
-            rows = db.execute("SELECT * FROM budgets ORDER BY name").fetchall()
-        return tuple(
-            Budget(name, nusd, parse_window(window), zone, scope, bool(strict), Decimal(warn_at), Decimal(engage_at))
-            for name, nusd, window, zone, scope, strict, warn_at, engage_at in rows
-        )
+        with self._lock, explained(self._path, "read"):
+            # Changes with every commit of another connection, and is another connection's after a reopening.
+            version = (self._connection(), self._db.execute("PRAGMA data_version").fetchone()[0])
+        if self._budgets is None or self._budgets[0] != version:
+            with self._transaction("read") as db:
+                rows = db.execute("SELECT * FROM budgets ORDER BY name").fetchall()
+            self._budgets = (version, tuple(map(_budget, rows)))
+        return self._budgets[1]
 
     def close(self) -> None:
         """
@@ -238,6 +243,11 @@ class SqliteLedger:
         was, self._file = self._file, None
         self._db, self._file = open_file(self._path, self._busy_s, was)
         _log.warning("ledger.reopened path=%s reason=deleted_or_replaced earlier spend is not in it", self._path)
+
+
+def _budget(row: tuple[str, int, str, str, str, int, str, str]) -> Budget:
+    name, nusd, window, zone, scope, strict, warn_at, engage_at = row
+    return Budget(name, nusd, parse_window(window), zone, scope, bool(strict), Decimal(warn_at), Decimal(engage_at))
 
 
 def _insert(db: sqlite3.Connection, hold: Hold) -> None:

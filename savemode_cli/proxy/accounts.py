@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Protocol
 
 from savemode_cli.core.admission import Allowed, Decision, Hold, Standing, decide, unaccounted
-from savemode_cli.core.budget import ALL, Budget, Limit, limit_of, limits
+from savemode_cli.core.budget import ALL, Budget, Limit, identify, limit_of
 from savemode_cli.core.caller import Caller, Headers
 from savemode_cli.core.charge import (
     RECENT,
@@ -61,6 +62,7 @@ class Metered(Protocol):
 class _Past:
     costs_nusd: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
     body_bytes: int = 0
+    opening_nusd: int = 0
     shadow: Shadow | None = None
 
 
@@ -124,6 +126,7 @@ class Accounts:
         self._budgets: Sequence[Budget] = tuple(budgets) or (UNCAPPED,)
         self._fail: Fail = fail
         self._table: PriceTable | None = None
+        self._kept_limits: dict[tuple[str, str], tuple[datetime, Limit]] = {}
         self._pasts: OrderedDict[str, _Past] = OrderedDict()
         self._unpriced: set[str | None] = set()
 
@@ -143,14 +146,16 @@ class Accounts:
         Hold the expected cost of a request, or be refused.
         """
         price = self.table.find(known.model, now).price
-        past = self._pasts.get(session)
+        past = self._past(session)
+        if not past.costs_nusd:
+            past.opening_nusd = opening_nusd(known, body_bytes, price)
         ceiling = ceiling_nusd(known, body_bytes, price)
         expected = expected_nusd(
-            tuple(past.costs_nusd) if past is not None else (),
+            tuple(past.costs_nusd),
             ceiling,
-            opening_nusd(known, body_bytes, price),
+            past.opening_nusd,
             body_bytes=body_bytes,
-            new_bytes=body_bytes - past.body_bytes if past is not None else 0,
+            new_bytes=body_bytes - past.body_bytes,
         )
         which = self._limits(caller, headers, now)
         keys = tuple(dict.fromkeys(limit.key for limit in which))
@@ -196,6 +201,7 @@ class Accounts:
             usage = estimated(usage, meter.emitted_chars)
         model = (meter.model if meter is not None else None) or account.known.model
 
+        @cache
         def bill_for(used: Usage) -> Bill:
             return self.table.bill(used, model, account.started_at)
 
@@ -226,7 +232,19 @@ class Accounts:
         # Where it cannot be asked the last ones known hold; the next call to the ledger says what is wrong.
         with suppress(LedgerUnavailable):
             self._budgets = self._ledger.budgets() or (UNCAPPED,)
-        return limits(self._budgets, caller, headers, now)
+        return tuple(self._limit(one, identify(one.scope, caller, headers), now) for one in self._budgets)
+
+    def _limit(self, budget: Budget, who: str, now: datetime) -> Limit:
+        """
+        A budget for somebody, kept until its window ends: a calendar is slow, and the same for each request.
+        """
+        since, kept = self._kept_limits.get((budget.name, who), (now, None))
+        if kept is None or kept.budget is not budget or not since <= now < kept.resets_at:
+            if len(self._kept_limits) > _REMEMBERED_SESSIONS:
+                self._kept_limits.clear()
+            kept = limit_of(budget, who, now)
+            self._kept_limits[budget.name, who] = (now, kept)
+        return kept
 
     def _ask(self, hold: Hold, which: Sequence[Limit], caller: Caller, now: datetime) -> Decision:
         try:

@@ -154,13 +154,7 @@ class _Journal:
     account: Account | None = None
     meter: UsageMeter | None = None
     told: RawHeaders = field(default_factory=list)
-
-    @property
-    def budget_headers(self) -> RawHeaders:
-        """
-        Where the budgets stand, for the answer: every answer says so.
-        """
-        return self.told if self.decision is None else self.decision.headers()
+    """Where the budgets stand, for the answer: every answer says so."""
 
     @property
     def edited(self) -> bool:
@@ -202,6 +196,7 @@ class _Journal:
             resent=self.resent,
             error=self.error,
             decision=self.decision,
+            told=self.told,
             usage=settled.usage if settled is not None else None,
             settlement=settled.settlement if settled is not None else None,
             receipt=settled.receipt if settled is not None else None,
@@ -327,13 +322,13 @@ class Relay:
                 journal.id, caller, inbound.headers, journal.known, size, session, now
             )
             journal.decision = journal.account.decision
+            journal.told = journal.decision.headers()
             return
         standing = self.accounts.look(caller, inbound.headers, now)
         starts_batch = kind == "batches" and inbound.method == "POST" and inbound.path.endswith(BATCHES_PATH)
+        journal.told = standing.headers()
         if starts_batch or not isinstance(standing, Refused):
             journal.decision = standing
-        else:
-            journal.told = standing.headers()
 
     def _over_budget(self, journal: _Journal, decision: Refused) -> Outbound:
         journal.outcome = "refused"
@@ -434,7 +429,7 @@ class Relay:
             encoding = _header(headers, b"content-encoding").decode("latin-1")
             journal.meter = UsageMeter(_header(headers, b"content-type").decode("latin-1"), encoding)
         own = [(name, value) for name, value in _forwardable(headers) if not name.lower().startswith(BUDGET_PREFIX)]
-        return Outbound(response.status_code, own + journal.budget_headers, _counted(response, journal))
+        return Outbound(response.status_code, own + journal.told, _counted(response, journal))
 
     def _remember(self, journal: _Journal) -> None:
         """
@@ -457,7 +452,7 @@ class Relay:
         if journal.outcome == "ok":
             journal.outcome = "refused"
         answer = own_answer(status, error_body(api_type, message, journal.id), journal.id)
-        return replace(answer, headers=answer.headers + journal.budget_headers)
+        return replace(answer, headers=answer.headers + journal.told)
 
 
 def _size(inbound: Inbound) -> int:

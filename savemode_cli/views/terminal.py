@@ -92,7 +92,7 @@ def _money(exchange: Exchange) -> list[tuple[str, object]]:
         facts.append(("vs_5m_usd", "n/a" if difference is None else amount(difference, signed=True)))
         facts.append(("ttl", _VERIFIED[exchange.receipt.verified]))
     if exchange.decision is not None:
-        named = budget_json(exchange.decision)
+        named = budget_json(exchange.decision, exchange.told)
         facts += [("budget", named["status"])] if "status" in named else []
         facts += [("left_usd", named["remaining_usd"])] if "remaining_usd" in named else []
     return facts

@@ -75,11 +75,12 @@ def main() -> None:
     """
     parser = options(__doc__)
     parser.add_argument("--command", default=SAVEMODE, help="how savemode is started (default: %(default)s)")
+    parser.add_argument("--beside", default="", help="a command to measure in the plain proxy's place, started alike")
     chosen = parser.parse_args()
     plan = QUICK if chosen.quick else FULL
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            figures, edited = runner.run(measure(plan, chosen.command))
+            figures, edited = runner.run(measure(plan, chosen.command, chosen.beside))
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise SystemExit(130) from None
     if chosen.json:
@@ -88,7 +89,7 @@ def main() -> None:
         _print(figures, edited)
 
 
-async def measure(plan: Plan, command: str) -> tuple[dict[str, Figures], bool]:
+async def measure(plan: Plan, command: str, beside: str = "") -> tuple[dict[str, Figures], bool]:
     """
     Every figure by its name, for each target; and whether savemode's edits reached the upstream.
     """
@@ -100,7 +101,7 @@ async def measure(plan: Plan, command: str) -> tuple[dict[str, Figures], bool]:
         upstream_port = free_port()
         upstream = python("-m", "tests.benchmarks.upstream", "--port", str(upstream_port))
         await _ready(Target("upstream", upstream_port, stack.enter_context(started(upstream))))
-        begin = partial(_begin_proxies, command=command, upstream_port=upstream_port)
+        begin = partial(_begin_proxies, command=command, beside=beside, upstream_port=upstream_port)
         with ExitStack() as proxies:
             targets = [Target("direct", upstream_port, None), *await begin(proxies)]
             edited = await _edits_reach_upstream(targets[-1])
@@ -113,13 +114,15 @@ async def measure(plan: Plan, command: str) -> tuple[dict[str, Figures], bool]:
     return _medians(rounds) | _medians(memory), edited
 
 
-async def _begin_proxies(stack: ExitStack, command: str, upstream_port: int) -> list[Target]:
+async def _begin_proxies(stack: ExitStack, command: str, beside: str, upstream_port: int) -> list[Target]:
     url = f"http://127.0.0.1:{upstream_port}"
     plain_port, our_port = free_port(), free_port()
     plain = python("-m", "tests.benchmarks.plain_proxy", "--port", str(plain_port), "--upstream", url)
+    if beside:
+        plain = split_command(beside.format(port=plain_port, upstream=url))
     ours = split_command(command.format(port=our_port, upstream=url))
     targets = [
-        Target("plain", plain_port, stack.enter_context(started(plain))),
+        Target("plain", plain_port, stack.enter_context(started(plain, SAVEMODE_ENVIRON))),
         Target("savemode", our_port, stack.enter_context(started(ours, SAVEMODE_ENVIRON))),
     ]
     for target in targets:
