@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from savemode_cli.core.admission import Allowed, Balance, Refused, Standing
+from savemode_cli.core.budget import Budget, limit_of
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState
 from savemode_cli.core.pricing import Price, Rates
@@ -88,3 +90,26 @@ def a_price(model: str = "claude-opus-5-5", rates: str = "4 20 5 8 0.20", **more
     One row; Opus 5.5 as the price page has it.
     """
     return Price(model=model, source="the test", standard=usd(rates), **more)
+
+
+def a_standing(used_nusd: int = 0, limit_nusd: int = 10_000_000_000, **more: Any) -> Standing:
+    """
+    A monthly budget named default, of $10, and what is settled under it.
+    """
+    budget = Budget("default", limit_nusd, **more)
+    return Standing(limit_of(budget, "", datetime(2026, 11, 24, 12, tzinfo=UTC)), Balance(settled_nusd=used_nusd))
+
+
+def an_allowance(standing: Standing | None = None) -> Allowed:
+    """
+    A request that may start, nothing held.
+    """
+    standing = standing or a_standing()
+    return Allowed(None, standing.verdict.status, (standing,))
+
+
+def a_refusal(standing: Standing | None = None) -> Refused:
+    """
+    A request that may not: the $10 are spent.
+    """
+    return Refused("spent", standing or a_standing(10_000_000_000), 1)

@@ -4,6 +4,7 @@ Configuration: every option from every source, their order, and what is said abo
 
 import tomllib
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from savemode_cli.config import (
     proxy_for,
     with_base_url,
 )
+from savemode_cli.core.budget import Window
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.transform import Policy
 
@@ -45,7 +47,19 @@ EVERY: dict[str, tuple[str, str, Any]] = {
     "log_format": ("json", '"json"', "json"),
     "quiet": ("true", "true", True),
     "verbose": ("true", "true", True),
+    "budget": ("5.40", '"5.40"', 5_400_000_000),
+    "budget_window": ("month:15", '"month:15"', Window("month", 15)),
+    "budget_zone": ("Europe/Berlin", '"Europe/Berlin"', "Europe/Berlin"),
+    "budget_scope": ("user", '"user"', "user"),
+    "strict": ("true", "true", True),
+    "warn_at": ("0.5", "0.5", Decimal("0.5")),
+    "engage_at": ("0.9", "0.9", Decimal("0.9")),
+    "fail": ("closed", '"closed"', "closed"),
+    "ledger": ("sqlite:///l.db", '"sqlite:///l.db"', "sqlite:///l.db"),
+    "price_file": ("prices.toml", '"prices.toml"', Path("prices.toml")),
 }
+FIELDS = {"budget": "budget_nusd", "budgets": "further_budgets"}
+"""The settings that are not called what their options are: an option is in the unit in which people write it."""
 
 
 def loaded(flags: dict[str, Any] | None = None, environ: dict[str, str] | None = None, **more: Any) -> Settings:
@@ -86,8 +100,8 @@ def test_table_is_complete() -> None:
     """
     The tests below run over every option there is.
     """
-    assert set(EVERY) | {"products", "aliases"} == set(OPTIONS)
-    assert set(OPTIONS) == {one.name for one in fields(Settings)} | {"aliases"}
+    assert set(EVERY) | {"products", "aliases", "budgets"} == set(OPTIONS)
+    assert {FIELDS.get(name, name) for name in OPTIONS} == {one.name for one in fields(Settings)} | {"aliases"}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -97,7 +111,7 @@ def test_from_environment(name: str) -> None:
     """
     text, _, expected = EVERY[name]
 
-    assert getattr(loaded(environ={f"SAVEMODE_{name.upper()}": text}), name) == expected
+    assert getattr(loaded(environ={f"SAVEMODE_{name.upper()}": text}), FIELDS.get(name, name)) == expected
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -108,7 +122,7 @@ def test_from_file(name: str) -> None:
     _, text, expected = EVERY[name]
     toml(f"{name} = {text}\n")
 
-    assert getattr(loaded(), name) == expected
+    assert getattr(loaded(), FIELDS.get(name, name)) == expected
 
 
 def test_order_of_sources() -> None:

@@ -51,7 +51,7 @@ def test_core_needs_its_parser_only() -> None:
     The judgement can be imported without the proxy: no network, no terminal.
     """
     code = """
-import sys
+import sys, zoneinfo  # the standard library's, which loads what the interpreter's build left behind
 before = set(sys.modules)
 import savemode_cli.core.summary, savemode_cli.core.transform, savemode_cli.core.caller
 roots = {name.partition(".")[0] for name in set(sys.modules) - before}

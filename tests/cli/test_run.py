@@ -178,6 +178,8 @@ def test_signal_is_passed_on(number: signal.Signals) -> None:
 def test_receipt(upstream: Upstream) -> None:
     """
     The receipt counts model calls and breakpoints, and says what was left alone; counting tokens is no model call.
+
+    Each of the three calls used 3 tokens of input at $4 and 1 of output at $20 per million: 32,000 nano-dollars.
     """
     upstream.script = says(text("hello"), input_tokens=1)
 
@@ -187,6 +189,11 @@ def test_receipt(upstream: Upstream) -> None:
     assert done.stderr.decode() == textwrap.dedent("""\
         savemode receipt
           3 model calls, 1 other request
+          cost $0.000096
+          tokens 9 uncached, 0 read, 0 written for 5m,
+                 0 written for 1h, 3 output
+          beside 5m the same
+          verified 1h in 0 calls
           4 breakpoints raised to 1h in 2 calls
           left alone: count-tokens 1x
           left alone: no-markers 1x

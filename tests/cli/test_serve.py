@@ -74,6 +74,7 @@ def test_json_lines(upstream: Upstream) -> None:
         "upgraded",
         "request_bytes",
         "response_bytes",
+        "cost_nusd",
     }
 
 

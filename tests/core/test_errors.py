@@ -13,7 +13,9 @@ from savemode_cli.core.errors import (
     BadHeader,
     BadInput,
     ConfigError,
+    LedgerUnavailable,
     SavemodeError,
+    UnknownModel,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -37,13 +39,17 @@ def test_codes_are_stable_and_distinct() -> None:
         "SavemodeError": "error",
         "BadInput": "bad_input",
         "ConfigError": "config_error",
+        "LedgerUnavailable": "ledger_unavailable",
         "BadHeader": "bad_header",
+        "UnknownModel": "unknown_model",
         "UpstreamUnreachable": "upstream_unreachable",
         "UpstreamTimeout": "upstream_timeout",
     }
 
 
-@pytest.mark.parametrize("kind", [BadInput, ConfigError, BadHeader, UpstreamUnreachable, UpstreamTimeout])
+@pytest.mark.parametrize(
+    "kind", [BadInput, ConfigError, LedgerUnavailable, BadHeader, UnknownModel, UpstreamUnreachable, UpstreamTimeout]
+)
 def test_message_and_hint(kind: type[SavemodeError]) -> None:
     """
     An error is its message; the hint is apart, and empty where there is nothing to do.

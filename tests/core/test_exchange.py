@@ -7,9 +7,15 @@ import json
 
 import pytest
 
+from savemode_cli.core.charge import Settlement
 from savemode_cli.core.exchange import Exchange, edit_json, skip_json
 from savemode_cli.core.messages import MESSAGES_PATH
-from tests.builders import a_skip, an_edit, an_exchange
+from savemode_cli.core.pricing import Usage
+from savemode_cli.core.receipt import Receipt
+from tests.builders import a_refusal, a_skip, a_standing, an_allowance, an_edit, an_exchange
+
+RENAMED = {"decision": "budget", "settlement": "cost_basis", "price_state": "price"}
+"""What is not called for machines what it is called in the record."""
 
 
 @pytest.mark.parametrize(
@@ -26,9 +32,18 @@ def test_json_holds_every_field() -> None:
     """
     Nothing of the record is missing for machines, and it is JSON.
     """
-    shown = an_exchange(edits=(an_edit(),), skips=(a_skip(),)).to_json()
+    shown = an_exchange(
+        edits=(an_edit(),),
+        skips=(a_skip(),),
+        decision=an_allowance(),
+        usage=Usage(input_tokens=1),
+        settlement=Settlement(4_000, "reported"),
+        receipt=Receipt(cost_nusd=4_000),
+        price_state="exact",
+    ).to_json()
 
-    assert {one.name for one in dataclasses.fields(Exchange)} <= set(shown)
+    assert {RENAMED.get(one.name, one.name) for one in dataclasses.fields(Exchange)} <= set(shown)
+    assert None not in [shown[name] for name in ("budget", "usage", "cost_basis", "receipt", "price")]
     assert json.loads(json.dumps(shown)) == shown
 
 
@@ -50,6 +65,63 @@ def test_json_of_a_call_without_an_answer() -> None:
     shown = an_exchange(first_byte_ms=None, status=None, outcome="client_gone", upstream_request_id=None).to_json()
 
     assert (shown["first_byte_ms"], shown["status"], shown["upstream_request_id"]) == (None, None, None)
+
+
+def test_json_of_money() -> None:
+    """
+    The charge in both units with what it rests on, the counters apart, the budget as the headers say it.
+
+    $10 less $1.504 used is $8.496, which the headers round down to 8.49; 15 % is `ok` on both scales.
+    """
+    shown = an_exchange(
+        decision=an_allowance(a_standing(used_nusd=1_504_000_000)),
+        usage=Usage(1, 2, 3, 4, 5, 6),
+        settlement=Settlement(1_000_000_001, "estimated"),
+        price_state="unpriced",
+    ).to_json()
+
+    assert (shown["cost_nusd"], shown["cost_usd"]) == (1_000_000_001, "1.000000001")
+    assert (shown["cost_basis"], shown["price"]) == ("estimated", "unpriced")
+    assert shown["usage"] == {
+        "input_tokens": 1,
+        "cache_write_5m_tokens": 2,
+        "cache_write_1h_tokens": 3,
+        "cache_read_tokens": 4,
+        "output_tokens": 5,
+        "web_searches": 6,
+    }
+    assert shown["budget"] == {
+        "allowed": True,
+        "status": "ok",
+        "remaining_usd": "8.49",
+        "state": "ok",
+        "recommended_mode": "off",
+        "resets_at": "2026-12-01T00:00:00Z",
+    }
+
+
+def test_json_of_a_refusal() -> None:
+    """
+    What was refused says so, and was charged nothing, which is an amount.
+    """
+    shown = an_exchange(decision=a_refusal(), settlement=Settlement(0, "none"), outcome="refused", status=429).to_json()
+
+    assert (shown["cost_nusd"], shown["cost_usd"], shown["cost_basis"]) == (0, "0.000000000", "none")
+    assert shown["budget"]["allowed"] is False
+    assert (shown["budget"]["status"], shown["budget"]["remaining_usd"]) == ("exceeded", "0.00")
+    assert (shown["budget"]["state"], shown["budget"]["recommended_mode"]) == ("blocked", "max_save")
+
+
+def test_money_that_nobody_asked_about_is_null() -> None:
+    """
+    Where no budget was asked and nothing was to be charged, there is no figure, not zero.
+    """
+    shown = an_exchange().to_json()
+
+    assert {shown[name] for name in ("usage", "cost_nusd", "cost_usd", "cost_basis", "price", "receipt", "budget")} == {
+        None
+    }
+    assert an_exchange().cost_nusd is None
 
 
 def test_edit_json() -> None:

@@ -8,11 +8,21 @@ from typing import Any
 
 import pytest
 
+from savemode_cli.core.charge import Settlement
 from savemode_cli.core.exchange import Exchange
+from savemode_cli.core.pricing import Usage
+from savemode_cli.core.receipt import Receipt
 from savemode_cli.core.summary import Summary
 from tests.builders import a_skip, an_edit, an_exchange
 
 TWO = (an_edit(), an_edit())
+
+
+def a_receipt(cost_nusd: int, counterfactual_nusd: int, *, verified: bool) -> Receipt:
+    """
+    A receipt that could be compared.
+    """
+    return Receipt(verified=verified, cost_nusd=cost_nusd, counterfactual_nusd=counterfactual_nusd)
 
 
 def total(*exchanges: Exchange) -> Summary:
@@ -96,6 +106,36 @@ def test_skips_and_outcomes() -> None:
     assert summary.outcomes == {"ok": 1, "upstream_error": 1}
 
 
+def test_money() -> None:
+    """
+    Charges add up whatever they rest on, which is counted; differences only where there is one, with their signs.
+
+    Charged: 7 + 5 + 3 + 0. Differences: 7 - 9 and 5 - 4.
+    """
+    summary = total(
+        an_exchange(edits=TWO, settlement=Settlement(7, "reported"), receipt=a_receipt(7, 9, verified=True)),
+        an_exchange(edits=TWO, settlement=Settlement(5, "estimated"), receipt=a_receipt(5, 4, verified=False)),
+        an_exchange(edits=TWO, settlement=Settlement(3, "held"), receipt=Receipt("1h")),
+        an_exchange(settlement=Settlement(0, "none"), receipt=Receipt()),
+        an_exchange(path="/v1/models", method="GET"),
+    )
+
+    assert (summary.cost_nusd, summary.difference_nusd, summary.not_compared) == (15, -1, 1)
+    assert (summary.verified, summary.downgraded) == (1, 1)
+    assert summary.bases == {"reported": 1, "estimated": 1, "held": 1, "none": 1}
+
+
+def test_usage() -> None:
+    """
+    Counter by counter; an exchange that reported none adds none.
+    """
+    summary = total(
+        an_exchange(usage=Usage(1, 2, 3, 4, 5, 6)), an_exchange(), an_exchange(usage=Usage(output_tokens=1))
+    )
+
+    assert summary.usage == Usage(1, 2, 3, 4, 6, 6)
+
+
 def test_adding_changes_nothing_that_was() -> None:
     """
     A summary is a value: what was handed out earlier stays as it was.
@@ -118,6 +158,8 @@ def test_order_does_not_matter() -> None:
         an_exchange(outcome="client_gone"),
         an_exchange(path="/v1/models", method="GET"),
         an_exchange(edits=TWO, observed=True),
+        an_exchange(usage=Usage(1, 2), settlement=Settlement(7, "reported"), receipt=a_receipt(7, 9, verified=True)),
+        an_exchange(settlement=Settlement(3, "held"), receipt=Receipt(verified=False)),
     ]
     shuffled = random.Random(1).sample(some, len(some))
 
@@ -128,7 +170,15 @@ def test_json() -> None:
     """
     For machines: every figure, and JSON.
     """
-    shown = total(an_exchange(edits=TWO, skips=(a_skip(),))).to_json()
+    shown = total(
+        an_exchange(
+            edits=TWO,
+            skips=(a_skip(),),
+            usage=Usage(1, 2, 3, 4, 5, 6),
+            settlement=Settlement(1_000_000_007, "reported"),
+            receipt=Receipt(cost_nusd=1_000_000_007, counterfactual_nusd=1_000_000_009),
+        )
+    ).to_json()
 
     assert json.loads(json.dumps(shown)) == {
         "schema_version": 1,
@@ -138,6 +188,22 @@ def test_json() -> None:
         "breakpoints_upgraded": 2,
         "breakpoints_observed": 0,
         "resent": 0,
+        "cost_nusd": 1_000_000_007,
+        "cost_usd": "1.000000007",
+        "difference_nusd": -2,
+        "difference_usd": "-0.000000002",
+        "not_compared": 0,
+        "verified": 0,
+        "downgraded": 0,
+        "cost_bases": {"reported": 1},
+        "usage": {
+            "input_tokens": 1,
+            "cache_write_5m_tokens": 2,
+            "cache_write_1h_tokens": 3,
+            "cache_read_tokens": 4,
+            "output_tokens": 5,
+            "web_searches": 6,
+        },
         "skips": {"client-ttl": 1},
         "outcomes": {"ok": 1},
     }

@@ -2,15 +2,31 @@
 Lines for a terminal: one a request, and nothing from the wire that could paint or forge.
 """
 
+import dataclasses
 import re
 import shlex
 from typing import Any
 
 import pytest
 
+from savemode_cli.core.admission import Allowed, Balance, Standing
+from savemode_cli.core.charge import Settlement
+from savemode_cli.core.pricing import Usage
+from savemode_cli.core.receipt import Receipt
 from savemode_cli.core.summary import Summary
-from savemode_cli.views.terminal import Ink, banner, detail_lines, printable, receipt, request_line
-from tests.builders import CLOSED, OPEN, a_skip, an_edit, an_exchange
+from savemode_cli.views.terminal import (
+    Ink,
+    amount,
+    banner,
+    detail_lines,
+    gate_words,
+    in_words,
+    printable,
+    receipt,
+    request_line,
+    standing_words,
+)
+from tests.builders import CLOSED, OPEN, a_refusal, a_skip, a_standing, an_allowance, an_edit, an_exchange
 
 PLAIN = Ink(colour=False)
 COLOUR = Ink(colour=True)
@@ -173,7 +189,9 @@ def test_banner() -> None:
     """
     Rows in a column, hints below, the line to copy last.
     """
-    said = banner("1.2.3", "http://h:1", "https://up", CLOSED, "off", "wizard", ["do this"], PLAIN)
+    rows = [("upstream", "https://up"), ("gate", gate_words(CLOSED)), ("policy", "off"), ("product", "wizard")]
+
+    said = banner("1.2.3", "http://h:1", rows, ["do this"], PLAIN)
 
     assert said == (
         "savemode 1.2.3\n"
@@ -188,32 +206,168 @@ def test_banner() -> None:
     )
 
 
-def test_banner_of_an_open_gate() -> None:
+def test_words_of_an_open_gate() -> None:
     """
     Where the gate is open for all, no request decides.
     """
-    assert "  gate     on: flag llm-gateway-cost-controls is true\n" in banner("1", "u", "u", OPEN, "", "", [], PLAIN)
+    assert gate_words(OPEN) == "on: flag llm-gateway-cost-controls is true"
 
 
 def test_banner_cannot_be_painted() -> None:
     """
     A product's name comes from a file that may lie in a checkout of somebody else's.
     """
-    said = banner("1", "u", "u", OPEN, EVIL, EVIL, [], PLAIN)
+    said = banner("1", "u", [("policy", EVIL), ("product", EVIL)], [], PLAIN)
 
     assert not UNPRINTED.search(said.replace("\n", ""))
-    assert said.count("\n") == banner("1", "u", "u", OPEN, "x", "x", [], PLAIN).count("\n")
+    assert said.count("\n") == banner("1", "u", [("policy", "x"), ("product", "x")], [], PLAIN).count("\n")
+
+
+@pytest.mark.parametrize(
+    ("standing", "words"),
+    [
+        (
+            a_standing(1_504_000_000),
+            "default $10.00 (monthly), $1.50 spent, resets 2026-12-01 00:00 UTC",
+        ),
+        (
+            a_standing(limit_nusd=10_000_001, strict=True, zone="Europe/Berlin"),
+            "default $0.010000001 (monthly, strict), $0.00 spent, resets 2026-12-01 00:00 Europe/Berlin",
+        ),
+        (
+            dataclasses.replace(a_standing(), balance=Balance(1_000_000_000, 500_000_000, 250_000_000)),
+            "default $10.00 (monthly), $1.50 spent, $0.25 held, resets 2026-12-01 00:00 UTC",
+        ),
+    ],
+    ids=["plain", "strict", "held"],
+)
+def test_words_of_a_budget(standing: Standing, words: str) -> None:
+    """
+    How much, for how long, how much of it is gone (what ran out unsettled with it), what is held, until when.
+    """
+    assert standing_words(standing) == words
+
+
+@pytest.mark.parametrize(
+    ("nusd", "signed", "text"),
+    [
+        (0, False, "0"),
+        (0, True, "0"),
+        (1, True, "+0.000000001"),
+        (-1, True, "-0.000000001"),
+        (96_000, False, "0.000096"),
+        (20_000_000_000, False, "20"),
+        (1_230_000_000, True, "+1.23"),
+    ],
+)
+def test_amount(nusd: int, signed: bool, text: str) -> None:
+    """
+    Every digit there is and no more, never in powers of ten.
+    """
+    assert amount(nusd, signed=signed) == text
+
+
+def test_difference_in_words() -> None:
+    """
+    Dearer is said as loudly as cheaper.
+    """
+    assert [in_words(nusd) for nusd in (-3_100_000_000, 420_000_000, 0)] == ["$3.10 cheaper", "$0.42 MORE", "the same"]
+
+
+def test_money_in_the_line() -> None:
+    """
+    Charge, basis, the signed difference to 5m, whether the upgrade was billed, and the budget; nothing that is unknown.
+    """
+    told = facts(
+        request_line(
+            an_exchange(
+                edits=(an_edit(),),
+                settlement=Settlement(96_000, "reported"),
+                receipt=Receipt(verified=True, cost_nusd=96_000, counterfactual_nusd=66_000),
+                price_state="exact",
+                decision=an_allowance(a_standing(8_500_000_000)),
+            ),
+            PLAIN,
+        )
+    )
+
+    assert (told["cost_usd"], told["basis"], told["vs_5m_usd"], told["ttl"]) == (
+        "0.000096",
+        "reported",
+        "+0.00003",
+        "1h-verified",
+    )
+    assert (told["budget"], told["left_usd"]) == ("warn", "1.50")
+    assert "price" not in told
+
+
+@pytest.mark.parametrize(("verified", "word"), [(True, "1h-verified"), (False, "5m-DOWNGRADED"), (None, "unverified")])
+def test_verified_in_the_line(verified: bool | None, word: str) -> None:
+    """
+    A silent downgrade is loud; a difference that is not known is n/a, never 0.
+    """
+    told = facts(request_line(an_exchange(edits=(an_edit(),), receipt=Receipt("1h", verified=verified)), PLAIN))
+
+    assert (told["ttl"], told["vs_5m_usd"]) == (word, "n/a")
+
+
+@pytest.mark.parametrize("differences", [{}, {"edits": (an_edit(),), "observed": True}])
+def test_nothing_to_compare_in_the_line(differences: dict[str, Any]) -> None:
+    """
+    Where nothing was raised on the wire there is nothing to compare with, and no word about it.
+    """
+    told = facts(request_line(an_exchange(receipt=Receipt(cost_nusd=5, counterfactual_nusd=5), **differences), PLAIN))
+
+    assert not {"vs_5m_usd", "ttl"} & set(told)
+
+
+def test_unpriced_in_the_line() -> None:
+    """
+    A model without a price says that the charge is a guess.
+    """
+    told = facts(request_line(an_exchange(settlement=Settlement(1, "reported"), price_state="unpriced"), PLAIN))
+
+    assert told["price"] == "unpriced"
+
+
+def test_budget_in_the_line() -> None:
+    """
+    Refused: exceeded, nothing left. Overridden or unknown: no amount is claimed. Without a budget: no word.
+    """
+    lines = [
+        facts(request_line(an_exchange(decision=decision), PLAIN))
+        for decision in (
+            a_refusal(),
+            Allowed(None, "override", (a_standing(),)),
+            Allowed(None, "unknown"),
+            Allowed(None, None),
+        )
+    ]
+
+    assert [(one.get("budget"), one.get("left_usd")) for one in lines] == [
+        ("exceeded", "0.00"),
+        ("override", None),
+        ("unknown", None),
+        (None, None),
+    ]
 
 
 def test_receipt() -> None:
     """
-    Calls, what was raised, what was left alone and how often, most frequent first.
+    Calls, money, what was raised, what was left alone and how often, most frequent first.
     """
     summary = Summary(
         requests=3,
         others=1,
         upgraded_requests=2,
         breakpoints_upgraded=4,
+        cost_nusd=1_234_567_890,
+        difference_nusd=-420_000_000,
+        not_compared=1,
+        verified=2,
+        downgraded=1,
+        usage=Usage(1_000, 2_000, 3_000, 1_234_567, 5_000),
+        bases={"reported": 1, "held": 1, "estimated": 2, "none": 3},
         skips={"client-ttl": 1, "after-5m": 2},
         outcomes={"ok": 3, "broken": 1},
     )
@@ -221,6 +375,12 @@ def test_receipt() -> None:
     assert receipt(summary, PLAIN, CLOSED).splitlines() == [
         "savemode receipt",
         "  3 model calls, 1 other request",
+        "  cost $1.23 (2 estimated, 1 held)",
+        "  tokens 1,000 uncached, 1,234,567 read, 2,000 written for 5m,",
+        "         3,000 written for 1h, 5,000 output",
+        "  beside 5m $0.42 cheaper, 1 not comparable",
+        "  verified 1h in 2 calls",
+        "  DOWNGRADED: 1 call asked for 1h and billed 5m",
         "  4 breakpoints raised to 1h in 2 calls",
         "  left alone: after-5m 2x",
         "  left alone: client-ttl 1x",
@@ -235,6 +395,9 @@ def test_receipt_of_nothing() -> None:
     assert receipt(Summary(requests=1, outcomes={"ok": 1}), PLAIN, CLOSED).splitlines() == [
         "savemode receipt",
         "  1 model call, 0 other requests",
+        "  cost $0.00",
+        "  tokens 0 uncached, 0 read, 0 written for 5m,",
+        "         0 written for 1h, 0 output",
         "  0 breakpoints raised to 1h in 0 calls",
         "  the gate was closed: no flag llm-gateway-cost-controls",
     ]
@@ -246,7 +409,30 @@ def test_receipt_with_trouble() -> None:
     """
     lines = receipt(Summary(requests=1, breakpoints_observed=1, resent=1), PLAIN, CLOSED).splitlines()
 
-    assert lines[2:] == [
+    assert lines[5:] == [
         "  1 breakpoint would have been raised to 1h (observing only)",
         "  1 refused by the upstream and sent again as they were",
     ]
+
+
+def test_receipt_without_a_call() -> None:
+    """
+    Where no model was called there is no line about money.
+    """
+    assert receipt(Summary(others=2), PLAIN, OPEN).splitlines() == [
+        "savemode receipt",
+        "  0 model calls, 2 other requests",
+        "  0 breakpoints raised to 1h in 0 calls",
+    ]
+
+
+def test_receipt_that_cost_more() -> None:
+    """
+    An upgrade that did not pay is said, and shown in another colour than one that did.
+    """
+    dearer = Summary(requests=1, upgraded_requests=1, breakpoints_upgraded=1, difference_nusd=420_000_000)
+
+    assert "\x1b[33m  beside 5m $0.42 MORE\x1b[0m" in receipt(dearer, COLOUR, OPEN)
+    assert "\x1b[32m  beside 5m $0.42 cheaper" in receipt(
+        dataclasses.replace(dearer, difference_nusd=-420_000_000), COLOUR, OPEN
+    )
