@@ -14,7 +14,7 @@ from savemode_cli.core.pricing import Usage
 from savemode_cli.core.receipt import Receipt
 from tests.builders import a_refusal, a_skip, a_standing, an_allowance, an_edit, an_exchange
 
-RENAMED = {"decision": "budget", "settlement": "cost_basis", "price_state": "price"}
+RENAMED = {"told": "budget", "decision": "budget", "settlement": "cost_basis", "price_state": "price"}
 """What is not called for machines what it is called in the record."""
 
 

@@ -542,6 +542,8 @@ def test_health(upstream: Upstream, proxy: RunningProxy) -> None:
         "observe": False,
         "requests": 1,
         "in_flight": 0,
+        "ledger": "ok",
+        "downgraded_models": [],
         "upgrade_stopped_models": [],
     }
 
