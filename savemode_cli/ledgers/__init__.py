@@ -10,9 +10,11 @@ from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.ledger import Ledger, MemoryLedger
 
 
-def open_ledger(url: str) -> Ledger:
+def open_ledger(url: str, *, busy_s: float | None = None) -> Ledger:
     """
     Open `memory:` or `sqlite:///PATH` (three slashes and a relative path, or four and an absolute one; `~` is home).
+
+    `busy_s` is how long a call waits for other processes; None: as long as the ledger finds right for a command.
 
     Raises:
         ConfigError: no ledger has such an address. Only its scheme is repeated, the rest may hold a password.
@@ -23,8 +25,10 @@ def open_ledger(url: str) -> Ledger:
         return MemoryLedger()
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
         from savemode_cli.ledgers.sqlite import SqliteLedger  # noqa: PLC0415 - imported where it is chosen
+        from savemode_cli.ledgers.sqlite_file import BUSY_S  # noqa: PLC0415
 
-        return SqliteLedger(Path(rest.removeprefix("///")).expanduser())
+        path = Path(rest.removeprefix("///")).expanduser()
+        return SqliteLedger(path, busy_s=BUSY_S if busy_s is None else busy_s)
     raise ConfigError(
         f"{scheme}: names no ledger", hint="like sqlite:///ledger.db, sqlite:////srv/ledger.db or memory:"
     )
