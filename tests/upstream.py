@@ -16,6 +16,7 @@ from typing import Any
 from savemode_cli.cli.serve import compose
 from savemode_cli.config import Settings
 from savemode_cli.core.exchange import Exchange
+from savemode_cli.core.ledger import Ledger
 from savemode_cli.proxy.server import Server, serve
 
 ANSWER = json.dumps(
@@ -205,6 +206,7 @@ class RunningProxy:
     announced: list[tuple[str, str]]
     thread: threading.Thread
     server: Server
+    ledger: Ledger
 
     def stop(self) -> None:
         """
@@ -241,7 +243,8 @@ def running_proxy(upstream: str, **options: Any) -> Iterator[RunningProxy]:
     port = proxy.listener.getsockname()[1]
     thread.start()
     try:
-        yield RunningProxy(proxy.url, port, exchanges, announced, thread, proxy.server)
+        ledger = proxy.relay.accounts._ledger
+        yield RunningProxy(proxy.url, port, exchanges, announced, thread, proxy.server, ledger)
     finally:
         proxy.server.should_exit = True
         thread.join(20)

@@ -13,6 +13,7 @@ from savemode_cli.core.budget import Limit
 from savemode_cli.core.messages import Facts
 from savemode_cli.core.price import Price
 from savemode_cli.core.pricing import Usage, cost_nusd
+from savemode_cli.core.tiers import MOST_NUSD
 
 Outcome = Literal["ok", "refused", "upstream_error", "unreachable", "client_gone", "broken"]
 """
@@ -39,8 +40,10 @@ def settlement(outcome: Outcome, cost_nusd: int | None, *, final: bool, held_nus
 
     `cost_nusd` prices the usage seen so far, an estimated output included; None: no usage was seen, which is not the
     same as a reported 0. `final`: the upstream finished counting. Where usage cannot be trusted the hold stands, and
-    more where more was already seen.
+    more where more was already seen. What an upstream reports may be beyond `MOST_NUSD`; no charge is.
     """
+    if cost_nusd is not None:
+        cost_nusd = min(cost_nusd, MOST_NUSD)
     match outcome:
         case "refused":
             return Settlement(0, "none")
@@ -123,8 +126,11 @@ def expected_nusd(
 def ask_nusd(limits: Iterable[Limit], expected_nusd: int, ceiling_nusd: int) -> int:
     """
     What to hold: the ceiling if any limit is strict, for only a ceiling is never crossed; else what is expected.
+
+    Never beyond `MOST_NUSD`, which no ledger could keep: `max_tokens` may be any number.
     """
-    return ceiling_nusd if any(limit.capped and limit.budget.strict for limit in limits) else expected_nusd
+    strict = any(limit.capped and limit.budget.strict for limit in limits)
+    return min(ceiling_nusd if strict else expected_nusd, MOST_NUSD)
 
 
 _EMITTED_CHARACTERS_PER_TOKEN = 4

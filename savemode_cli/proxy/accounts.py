@@ -257,10 +257,11 @@ class Accounts:
         return decision
 
     def _without_ledger(self, error: LedgerUnavailable, which: Sequence[Limit], caller: Caller) -> Decision:
-        if error.message != self.ledger_trouble:
-            self.ledger_trouble = error.message
+        # Told once: the same trouble has other words where a balance is read than where money is held.
+        if not self.ledger_trouble:
             what = "requests go on uncounted" if self._fail == "open" else "requests are refused (--fail closed)"
             self._announce("ledger_unavailable", f"{error.message}; until it answers, {what}")
+        self.ledger_trouble = error.message
         return unaccounted(which, override=caller.override, fail=self._fail)
 
     def _write(self, account: Account, charge: Settlement, now: datetime) -> None:

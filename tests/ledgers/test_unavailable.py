@@ -1,59 +1,133 @@
 """
-The stand-in for a ledger that could not be opened.
+What stands in for a ledger until it can be opened.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import cast
+from operator import methodcaller
+from types import SimpleNamespace
 
 import pytest
 
+from savemode_cli.core.admission import Balance
+from savemode_cli.core.budget import Budget
 from savemode_cli.core.errors import LedgerUnavailable
 from savemode_cli.core.ledger import Ledger, MemoryLedger
-from savemode_cli.ledgers import unavailable
 from savemode_cli.ledgers.unavailable import UnavailableLedger
 
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def test_says_what_is_wrong_until_it_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+class Disk:
     """
-    Each call raises the last trouble; once opening works, the real ledger answers.
+    A place where a ledger can be opened once `ready`; counts the attempts, and tells the time.
     """
-    monkeypatch.setattr(unavailable, "_PAUSE_S", 0.0)
-    real = MemoryLedger()
-    tries: list[int] = []
 
-    def reopen() -> Ledger:
-        tries.append(1)
-        if len(tries) < 3:
-            raise LedgerUnavailable(f"try {len(tries)}")
-        return real
+    def __init__(self) -> None:
+        """
+        Not ready.
+        """
+        self.ready = False
+        self.attempts = 0
+        self.clock_s = 1_000.0
+        self.opened = Closing()
 
-    ledger = cast("Ledger", UnavailableLedger(LedgerUnavailable("first"), reopen))
-    for number in (1, 2):
-        with pytest.raises(LedgerUnavailable, match=f"try {number}"):
+    def open(self) -> Ledger:
+        """
+        The ledger, or what is wrong this time.
+        """
+        self.attempts += 1
+        if not self.ready:
+            raise LedgerUnavailable(f"failure {self.attempts}")
+        return self.opened
+
+
+class Closing(MemoryLedger):
+    """
+    A ledger that notes that it was closed.
+    """
+
+    closed = False
+
+    def close(self) -> None:
+        """
+        Note it.
+        """
+        self.closed = True
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """
+    A disk whose clock is the module's.
+    """
+    made = Disk()
+    monkeypatch.setattr("savemode_cli.ledgers.unavailable.time", SimpleNamespace(monotonic=lambda: made.clock_s))
+    return made
+
+
+@pytest.fixture
+def ledger(disk: Disk) -> UnavailableLedger:
+    """
+    What stands in.
+    """
+    return UnavailableLedger(LedgerUnavailable("failure 0"), disk.open)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        methodcaller("budgets"),
+        methodcaller("balance", "k", NOW),
+        methodcaller("allowed_until"),
+        methodcaller("settle", "h", 1, "reported", NOW),
+        methodcaller("set_budget", Budget("b", 1)),
+    ],
+)
+def test_every_method_is_unavailable(ledger: UnavailableLedger, call: Callable[[object], object]) -> None:
+    """
+    Whatever is asked, the answer is the error that a relay turns into a decision.
+    """
+    with pytest.raises(LedgerUnavailable):
+        call(ledger)
+
+
+def test_tries_once_a_second(ledger: UnavailableLedger, disk: Disk) -> None:
+    """
+    Requests by the hundred do not become attempts by the hundred; what the last attempt said is what is raised.
+    """
+    said = []
+    for clock_s in (1_000.0, 1_000.5, 1_000.999, 1_001.0, 1_001.5):
+        disk.clock_s = clock_s
+        with pytest.raises(LedgerUnavailable) as raised:
             ledger.budgets()
+        said.append(raised.value.message)
 
-    assert ledger.budgets() == ()
-    assert ledger.balances(NOON) == {}
-    assert len(tries) == 3
-    ledger.close()
+    assert said == ["failure 1", "failure 1", "failure 1", "failure 2", "failure 2"]
+    assert disk.attempts == 2
 
 
-def test_opening_is_not_tried_at_every_call() -> None:
+def test_becomes_the_real_one(ledger: UnavailableLedger, disk: Disk) -> None:
     """
-    A disk that is gone is not asked a thousand times a second.
+    Once it can be opened it answers, and is opened once.
     """
-    tries: list[int] = []
+    disk.ready = True
+    ledger.set_budget(Budget("b", 1))
 
-    def reopen() -> Ledger:
-        tries.append(1)
-        raise LedgerUnavailable("gone")
+    assert ledger.budgets() == (Budget("b", 1),)
+    assert ledger.balance("k", NOW) == Balance()
+    assert disk.opened.budgets() == (Budget("b", 1),)
+    assert disk.attempts == 1
 
-    ledger = cast("Ledger", UnavailableLedger(LedgerUnavailable("first"), reopen))
-    for _ in range(50):
-        with pytest.raises(LedgerUnavailable, match="gone"):
-            ledger.allowed_until()
 
-    assert len(tries) == 1
+def test_close(ledger: UnavailableLedger, disk: Disk) -> None:
+    """
+    Closing is harmless before there is a ledger, does not open one, and closes the one there is.
+    """
     ledger.close()
+    assert disk.attempts == 0
+
+    disk.ready = True
+    ledger.budgets()
+    ledger.close()
+    assert disk.opened.closed

@@ -1,283 +1,514 @@
 """
-The books of the relay: what is held, what is charged, and what is said when something is wrong.
+Money on the road of a request, without the road: holds, bills, and what is said when the ledger is in trouble.
+
+Prices are those of the price page: $4 input, $20 output, $5 and $8 writes, $0.20 reads per million tokens, so that a
+token costs 4,000, 20,000, 5,000, 8,000 and 200 nano-dollars.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from savemode_cli.core.admission import Allowed, Refused
-from savemode_cli.core.budget import Budget
-from savemode_cli.core.caller import Caller
+from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Refused
+from savemode_cli.core.budget import Budget, Limit
+from savemode_cli.core.caller import Caller, read_caller
+from savemode_cli.core.charge import Basis, Settlement
 from savemode_cli.core.errors import LedgerUnavailable
-from savemode_cli.core.ledger import MemoryLedger
+from savemode_cli.core.ledger import Ledger, MemoryLedger, Settled
 from savemode_cli.core.messages import Facts, facts
-from savemode_cli.core.pricing import PriceTable
-from savemode_cli.core.transform import Policy, transform
-from savemode_cli.core.usage import UsageMeter
+from savemode_cli.core.pricing import PriceTable, Usage
+from savemode_cli.core.tiers import MOST_NUSD, Fail
 from savemode_cli.proxy.accounts import Account, Accounts
 from tests.builders import a_price
 
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-CALLER = Caller("posthog_code", idle_prone=True)
-KNOWN = Facts(model="claude-opus-5-5", max_tokens=100)
-DOLLAR = 10**9
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=7)
+MODEL = "claude-opus-5-5"
+TABLE = PriceTable([a_price(), a_price("dear", "10 50 12.5 20 1")])
+ASKED = Facts(model=MODEL, max_tokens=10)
+KEY = "default/month:2026-11-01/all"
 
 
+@dataclass
+class Meter:
+    """
+    What a meter has read.
+    """
+
+    usage: Usage | None = None
+    final: bool = True
+    emitted_chars: int = 0
+    model: str | None = MODEL
+
+
+class Moody(MemoryLedger):
+    """
+    A ledger on a disk that can be pulled out; like a real one it says in each error what was being done.
+    """
+
+    out = False
+
+    def reserve(self, hold: Hold, limits: Sequence[Limit], now: datetime) -> Decision:
+        """
+        Unless it is out.
+        """
+        self._check("reserve in")
+        return super().reserve(hold, limits, now)
+
+    def settle(self, hold_id: str, nusd: int, basis: Basis, now: datetime) -> Settled:
+        """
+        Unless it is out.
+        """
+        self._check("settle in")
+        return super().settle(hold_id, nusd, basis, now)
+
+    def balance(self, key: str, now: datetime) -> Balance:
+        """
+        Unless it is out.
+        """
+        self._check("read")
+        return super().balance(key, now)
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """
+        Unless it is out.
+        """
+        self._check("read")
+        return super().budgets()
+
+    def _check(self, doing: str) -> None:
+        if self.out:
+            raise LedgerUnavailable(f"cannot {doing} the ledger l.db: disk I/O error")
+
+
+@dataclass
 class Books:
     """
-    Accounts over a ledger in memory, and what they announced.
+    Accounts, the ledger under them, and what they announced.
     """
 
-    def __init__(self, *budgets: Budget, **options: Any) -> None:
-        """
-        The budgets are in the ledger.
-        """
-        self.ledger = MemoryLedger()
-        for budget in budgets:
-            self.ledger.set_budget(budget)
-        self.said: list[str] = []
-        table = PriceTable([a_price()])
-        self.accounts = Accounts(
-            self.ledger, lambda: table, lambda event, _: self.said.append(event), budgets=budgets, **options
-        )
-        self.number = 0
+    accounts: Accounts
+    ledger: Moody
+    announced: list[tuple[str, str]] = field(default_factory=list)
+    count: int = 0
 
-    def reserve(self, *, body_bytes: int = 350, session: str = "s", now: datetime = NOON, **more: Any) -> Account:
+    def reserve(self, known: Facts = ASKED, body_bytes: int = 70, session: str = "s", **headers: str) -> Account:
         """
         Ask for a request.
         """
-        self.number += 1
-        caller = more.get("caller", CALLER)
-        return self.accounts.reserve(f"h{self.number}", caller, [], more.get("known", KNOWN), body_bytes, session, now)
+        self.count += 1
+        return self.accounts.reserve(f"h{self.count}", caller(**headers), [], known, body_bytes, session, NOW)
 
-    def spent(self) -> int:
+    @property
+    def events(self) -> list[str]:
         """
-        What the ledger has as settled, under its one key.
+        The names of what was announced.
         """
-        return sum(one.settled_nusd for one in self.ledger.balances(NOON).values())
+        return [event for event, _ in self.announced]
 
 
-def answered(**usage: Any) -> UsageMeter:
+def caller(**headers: str) -> Caller:
     """
-    The meter of a whole JSON answer.
+    Whoever sends these headers (`_` stands for `-`).
     """
-    meter = UsageMeter("application/json", "")
-    full = {"input_tokens": 0, "output_tokens": 0, **usage}
-    meter.feed(json.dumps({"model": "claude-opus-5-5", "stop_reason": "end_turn", "usage": full}).encode())
-    meter.close()
-    return meter
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return read_caller(raw, "wizard")
 
 
-def test_bill_takes_the_place_of_the_hold() -> None:
+def books(*budgets: Budget, fail: Fail = "open") -> Books:
     """
-    10 x 4,000 + 7 x 20,000 nano-dollars are charged, once, and nothing stays held.
+    Accounts with these budgets.
     """
-    books = Books(Budget("default", DOLLAR))
-    account = books.reserve()
+    ledger = Moody()
+    for budget in budgets:
+        ledger.set_budget(budget)
+    announced: list[tuple[str, str]] = []
 
-    settled = books.accounts.settle(account, "ok", answered(input_tokens=10, output_tokens=7), (), NOON)
-    books.accounts.settle(account, "ok", answered(input_tokens=10, output_tokens=7), (), NOON)
+    def announce(event: str, text: str) -> None:
+        announced.append((event, text))
 
-    assert (settled.settlement.nusd, settled.settlement.basis) == (180_000, "reported")
-    assert books.spent() == 180_000
-    assert books.ledger.holds(NOON) == ()
+    return Books(Accounts(ledger, lambda: TABLE, announce, budgets=budgets, fail=fail), ledger, announced)
 
 
-def test_first_hold_is_a_guess_and_the_next_follows_the_bills() -> None:
+def held(account: Account) -> int:
     """
-    350 bytes are taken for 100 tokens written for an hour, and 100 of output; then twice what the session's calls cost.
+    What is held for an account that is allowed.
     """
-    books = Books(Budget("default", DOLLAR))
-    first = books.reserve()
-    books.accounts.settle(first, "ok", answered(input_tokens=10), (), NOON)
-
-    assert first.held_nusd == 100 * 8_000 + 100 * 20_000
-    assert books.reserve().held_nusd == 2 * 40_000
-    assert books.reserve(session="another").held_nusd == first.held_nusd
+    assert isinstance(account.decision, Allowed)
+    return account.held_nusd
 
 
-def test_strict_holds_the_ceiling() -> None:
+def test_first_request_of_a_session_is_held_at_its_opening() -> None:
     """
-    A byte is at most a token, and the surcharge for US inference may apply: (350 x 8,000 + 100 x 20,000) x 1.1.
+    70 bytes are 20 tokens, written for an hour at 8,000, and 10 tokens of output at 20,000: 360,000.
     """
-    table_factor = a_price().us_multiplier
-    books = Books(Budget("default", DOLLAR, strict=True))
+    one = books(Budget("default", 10**9))
 
-    assert books.reserve().held_nusd == (350 * 8_000 + 100 * 20_000) * table_factor
+    assert held(one.reserve()) == 360_000
+    assert one.ledger.balance(KEY, NOW) == Balance(held_nusd=360_000)
 
 
-def test_refusal_holds_nothing() -> None:
+def test_strict_budget_holds_the_ceiling() -> None:
     """
-    At the cap a request is refused for good, and leaves no trace in the ledger.
+    Every byte a token that is written for an hour: 70 x 8,000 + 10 x 20,000 = 760,000.
     """
-    books = Books(Budget("default", 180_000))
-    books.accounts.settle(books.reserve(), "ok", answered(input_tokens=10, output_tokens=7), (), NOON)
-
-    refused = books.reserve()
-
-    assert isinstance(refused.decision, Refused)
-    assert refused.decision.permanent
-    assert refused.held_nusd == 0
-    assert books.accounts.settle(refused, "refused", None, (), NOON).settlement.nusd == 0
-    assert books.spent() == 180_000
+    assert held(books(Budget("default", 10**9, strict=True)).reserve()) == 760_000
 
 
-def test_raised_budget_counts_at_once() -> None:
+def test_next_request_is_held_at_what_the_last_ones_cost() -> None:
     """
-    What `savemode budget set` writes is asked for at the next request.
+    Twice the median, and what is new in the body at the ceiling's rate.
+
+    25 tokens of input cost 100,000. The second body is 7 bytes longer: 2 x 100,000 + 7/77 of its ceiling of
+    77 x 8,000 + 10 x 20,000 = 816,000, that is 74,181.8. Another session knows nothing of it.
     """
-    books = Books(Budget("default", 1))
-    books.accounts.settle(books.reserve(), "ok", answered(input_tokens=10), (), NOON)
-    assert isinstance(books.reserve().decision, Refused)
+    one = books(Budget("default", 10**9))
+    one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
-    books.ledger.set_budget(Budget("default", DOLLAR))
-
-    assert isinstance(books.reserve().decision, Allowed)
+    assert held(one.reserve(body_bytes=77)) == 274_182
+    assert held(one.reserve(session="other")) == 360_000
 
 
-def test_new_window_starts_from_nothing() -> None:
+@pytest.mark.parametrize("outcome", ["unreachable", "upstream_error"])
+def test_what_was_not_served_says_nothing_about_the_next(outcome: Any) -> None:
     """
-    The limit kept for a window is not kept beyond it.
+    A request that cost nothing because it failed does not make the next one look cheap.
     """
-    books = Books(Budget("default", 1))
-    books.accounts.settle(books.reserve(), "ok", answered(input_tokens=10), (), NOON)
-    assert isinstance(books.reserve().decision, Refused)
+    one = books(Budget("default", 10**9))
+    one.accounts.settle(one.reserve(), outcome, None, (), LATER)
 
-    assert isinstance(books.reserve(now=NOON + timedelta(days=7)).decision, Allowed)
+    assert held(one.reserve()) == 360_000
 
 
-def test_override_is_charged() -> None:
+def test_settle() -> None:
     """
-    Who overrides the cap may start, and pays.
+    The bill takes the place of the hold: 1 input, 2 and 3 written, 4 read, 5 output.
+
+    4,000 + 2 x 5,000 + 3 x 8,000 + 4 x 200 + 5 x 20,000 = 138,800.
     """
-    books = Books(Budget("default", 1))
-    books.accounts.settle(books.reserve(), "ok", answered(input_tokens=10), (), NOON)
-    over = books.reserve(caller=Caller("posthog_code", idle_prone=True, override=True))
+    one = books(Budget("default", 10**9))
 
-    books.accounts.settle(over, "ok", answered(input_tokens=10), (), NOON)
+    settled = one.accounts.settle(one.reserve(), "ok", Meter(Usage(1, 2, 3, 4, 5)), (), LATER)
 
-    assert dict(over.decision.headers())[b"x-posthog-budget"] == b"override"
-    assert books.spent() == 80_000
+    assert settled.settlement == Settlement(138_800, "reported")
+    assert settled.receipt.cost_nusd == 138_800
+    assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=138_800)
+    assert [(one.basis, one.settled_at) for one in one.ledger.charges()] == [("reported", LATER)]
 
 
-def test_looking_holds_nothing() -> None:
+def test_answer_that_was_cut_short_is_estimated() -> None:
     """
-    A free call learns where the budget stands, at no cost.
+    Input as reported, output from its text: 3 x 4,000 + 9 characters, which are 3 tokens of 20,000.
     """
-    books = Books(Budget("default", DOLLAR))
+    one = books(Budget("default", 10**9))
+    meter = Meter(Usage(input_tokens=3, output_tokens=1), final=False, emitted_chars=9)
 
-    decision = books.accounts.look(CALLER, [], NOON)
+    settled = one.accounts.settle(one.reserve(), "client_gone", meter, (), LATER)
 
-    assert dict(decision.headers())[b"x-posthog-budget"] == b"ok"
-    assert books.ledger.holds(NOON) == ()
+    assert settled.settlement == Settlement(72_000, "estimated")
+    assert settled.usage == Usage(input_tokens=3, output_tokens=3)
 
 
-def test_unpriced_model_is_charged_dearly_and_said_once() -> None:
+def test_nothing_reported_is_charged_as_held() -> None:
     """
-    No price is no way around the budget.
+    Nobody knows what it cost, so what was held is spent.
     """
-    books = Books()
-    meter = UsageMeter("application/json", "")
-    meter.feed(b'{"model":"claude-new","stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":0}}')
-    meter.close()
+    one = books(Budget("default", 10**9))
 
+    settled = one.accounts.settle(one.reserve(), "client_gone", Meter(final=False), (), LATER)
+
+    assert settled.settlement == Settlement(360_000, "held")
+    assert settled.receipt.cost_nusd is None
+    assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=360_000)
+
+
+def test_model_that_answered_is_the_one_that_is_billed() -> None:
+    """
+    A fallback's own rates apply: 1 token of input at $10.
+    """
+    one = books(Budget("default", 10**9))
+
+    settled = one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=1), model="dear"), (), LATER)
+
+    assert settled.settlement.nusd == 10_000
+
+
+def test_refused_holds_and_charges_nothing() -> None:
+    """
+    At the cap there is a refusal, no hold, and a settlement of nothing that writes nothing.
+    """
+    one = books(Budget("default", 100_000))
+    one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
+
+    account = one.reserve()
+
+    assert isinstance(account.decision, Refused)
+    assert account.held_nusd == 0
+    assert one.accounts.settle(account, "refused", None, (), LATER).settlement == Settlement(0, "none")
+    assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=100_000)
+    assert len(one.ledger.charges()) == 1
+
+
+def test_without_a_budget_spend_is_counted() -> None:
+    """
+    A budget that is set later knows what was spent before it.
+    """
+    one = books()
+    account = one.reserve()
+    assert isinstance(account.decision, Allowed)
+    assert account.decision.headers() == []
+    one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
+
+    one.ledger.set_budget(Budget("default", 100_000))
+
+    assert isinstance(one.reserve().decision, Refused)
+
+
+def test_budget_of_the_ledger_counts_at_once() -> None:
+    """
+    What another process sets in the ledger holds for the next request, raised or lowered.
+    """
+    one = books(Budget("default", 100_000))
+    one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    assert isinstance(one.reserve().decision, Refused)
+
+    one.ledger.set_budget(Budget("default", 100_001))
+    assert isinstance(one.reserve().decision, Allowed)
+
+
+def test_look_holds_nothing() -> None:
+    """
+    What is free asks where the budgets stand, and leaves no trace.
+    """
+    one = books(Budget("default", 10_000_000_000))
+
+    decision = one.accounts.look(caller(), [], NOW)
+
+    assert dict(decision.headers())[b"x-posthog-budget-remaining-usd"] == b"10.00"
+    assert one.ledger.holds(NOW) == ()
+    assert one.ledger.balances(NOW) == {}
+
+
+def test_look_knows_the_override() -> None:
+    """
+    Both ways to lift a cap hold for batches too: the header, and the time set in the ledger, which ends.
+    """
+    one = books(Budget("default", 100_000))
+    one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    assert isinstance(one.accounts.look(caller(), [], NOW), Refused)
+
+    lifted = one.accounts.look(caller(x_posthog_budget_override="true"), [], NOW)
+    assert dict(lifted.headers())[b"x-posthog-budget"] == b"override"
+
+    one.ledger.allow(LATER)
+    assert isinstance(one.accounts.look(caller(), [], NOW), Allowed)
+    assert isinstance(one.accounts.look(caller(), [], LATER), Refused)
+
+
+def test_standings_are_those_that_everybody_shares() -> None:
+    """
+    The banner shows the budgets for all, and no cap that caps nothing; without a ledger, none.
+    """
+    one = books(Budget("a", 10), Budget("b", 0), Budget("c", 10, scope="user"))
+
+    assert [standing.limit.budget.name for standing in one.accounts.standings(NOW)] == ["a"]
+    one.ledger.out = True
+    assert one.accounts.standings(NOW) == ()
+
+
+def test_unavailable_and_open() -> None:
+    """
+    The request goes on with status `unknown`, nothing is held, and nothing is written when it is over.
+    """
+    one = books(Budget("default", 100_000))
+    one.ledger.out = True
+
+    account = one.reserve()
+    settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
+
+    assert account.decision == Allowed(None, "unknown")
+    assert settled.settlement == Settlement(100_000, "reported")
+    assert one.events == ["ledger_unavailable"]
+    assert "requests go on uncounted" in one.announced[0][1]
+
+
+def test_unavailable_and_closed() -> None:
+    """
+    Told to fail closed, it refuses, and says so.
+    """
+    one = books(Budget("default", 100_000), fail="closed")
+    one.ledger.out = True
+
+    assert one.reserve().decision == Refused("unknown", None, 0)
+    assert one.accounts.look(caller(), [], NOW) == Refused("unknown", None, 0)
+    assert "requests are refused (--fail closed)" in one.announced[0][1]
+
+
+def test_trouble_is_told_once_and_its_end_too() -> None:
+    """
+    Model calls and free calls meet the same trouble in different words; a person is told once, and when it is over.
+    """
+    one = books(Budget("default", 10**9))
+    one.ledger.out = True
+    for _ in range(3):
+        one.reserve()
+        one.accounts.look(caller(), [], NOW)
+    assert one.events == ["ledger_unavailable"]
+    assert one.accounts.ledger_trouble
+
+    one.ledger.out = False
     for _ in range(2):
-        settled = books.accounts.settle(books.reserve(), "ok", meter, (), NOON)
+        one.reserve()
+    assert one.events == ["ledger_unavailable", "ledger_back"]
+    assert one.accounts.ledger_trouble == ""
 
-    assert settled.bill is not None
-    assert settled.bill.state == "unpriced"
-    assert settled.settlement.nusd == 40_000
-    assert books.said == ["model_unpriced"]
+    one.ledger.out = True
+    one.reserve()
+    assert one.events[2:] == ["ledger_unavailable"]
 
 
-def test_downgrade_is_said_once() -> None:
+def test_last_budgets_known_hold_while_the_ledger_is_out() -> None:
     """
-    Asked for 1h, billed 5m: no upgrade happened there.
+    A budget that was raised in the ledger is not forgotten with it; without any budget there is nothing to say.
     """
-    body = b'{"model":"claude-opus-5-5","system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]}'
-    known = facts(body)
-    edits = transform(body, Policy("always"), CALLER, known).edits
-    books = Books()
-    split = {"ephemeral_5m_input_tokens": 9, "ephemeral_1h_input_tokens": 0}
+    one = books(fail="closed")
+    one.reserve()
+    one.ledger.out = True
+    assert one.reserve().decision == Allowed(None, None)
 
-    for _ in range(2):
-        meter = answered(cache_creation_input_tokens=9, cache_creation=split)
-        settled = books.accounts.settle(books.reserve(known=known), "ok", meter, edits, NOON)
-
-    assert settled.receipt.verified is False
-    assert books.said == ["ttl_downgraded"]
-    assert books.accounts.downgraded_models == {"claude-opus-5-5"}
+    one.ledger.out = False
+    one.ledger.set_budget(Budget("default", 10**9))
+    one.reserve()
+    one.ledger.out = True
+    assert isinstance(one.reserve().decision, Refused)
 
 
-class Broken(MemoryLedger):
+def test_charge_that_cannot_be_written_is_said_with_its_amount() -> None:
     """
-    A ledger that stops answering when told.
+    The hold stays, and counts; a person learns what is missing.
     """
+    one = books(Budget("default", 10**9))
+    account = one.reserve()
+    one.ledger.out = True
 
-    broken = False
+    settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
-    def __getattribute__(self, name: str) -> Any:
-        """
-        Every method fails while it is broken.
-        """
-        if name in ("reserve", "settle", "budgets", "balance", "allowed_until") and Broken.broken:
-            raise LedgerUnavailable("the disk is gone")
-        return super().__getattribute__(name)
+    assert settled.settlement == Settlement(100_000, "reported")
+    assert one.events == ["charge_lost"]
+    assert one.announced[0][1].startswith("$0.0001 (reported) of h1 not written: cannot settle in the ledger")
+    one.ledger.out = False
+    assert one.ledger.balance(KEY, NOW) == Balance(held_nusd=360_000)
 
 
-@pytest.fixture
-def broken() -> Any:
+def test_hold_that_the_ledger_forgot() -> None:
     """
-    Breaks and mends the ledgers of this kind.
+    A ledger that was deleted meanwhile does not know the hold: said, not raised.
     """
+    one = books(Budget("default", 10**9))
+    account = one.reserve()
+    one.ledger._open.clear()
 
-    def switch(value: bool) -> None:
-        Broken.broken = value
+    one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
-    yield switch
-    Broken.broken = False
+    assert [text for _, text in one.announced] == [
+        "$0.0001 (reported) of h1 not written: the ledger does not know the hold any more"
+    ]
 
 
-@pytest.mark.parametrize(("fail", "kind"), [("open", Allowed), ("closed", Refused)])
-def test_ledger_that_does_not_answer(broken: Callable[[bool], None], fail: Any, kind: type) -> None:
+def test_unpriced_model_is_said_once() -> None:
     """
-    Open lets requests pass with the status unknown, closed refuses them; the trouble is said once, and its end.
+    Charged at the dearest price of all, $10 a million of input, and announced for each model once.
     """
-    ledger, said = Broken(), []
-    ledger.set_budget(Budget("default", DOLLAR))
-    table = PriceTable([a_price()])
-    accounts = Accounts(ledger, lambda: table, lambda event, _: said.append(event), budgets=ledger.budgets(), fail=fail)
-    broken(True)  # noqa: FBT003
+    one = books(Budget("default", 10**12))
+    costs = []
+    for model in ("x", "x", "y"):
+        account = one.reserve(Facts(model=model, max_tokens=10))
+        settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=1), model=model), (), LATER)
+        assert settled.bill is not None
+        costs.append((settled.settlement.nusd, settled.bill.state))
 
-    decisions = [accounts.reserve(f"h{n}", CALLER, [], KNOWN, 9, "s", NOON).decision for n in range(2)]
-
-    assert [type(one) for one in decisions] == [kind, kind]
-    assert dict(decisions[0].headers())[b"x-posthog-budget"] == b"unknown"
-    assert isinstance(accounts.look(CALLER, [], NOON), kind)
-    assert said == ["ledger_unavailable"]
-    assert accounts.standings(NOON) == ()
-
-    broken(False)  # noqa: FBT003
-    accounts.reserve("h3", CALLER, [], KNOWN, 9, "s", NOON)
-    assert said == ["ledger_unavailable", "ledger_back"]
+    assert costs == [(10_000, "unpriced")] * 3
+    assert one.announced == [
+        ("model_unpriced", f"no price for {model}: charged at the dearest known price") for model in ("x", "y")
+    ]
 
 
-def test_bill_that_cannot_be_written_is_said(broken: Callable[[bool], None]) -> None:
+@pytest.mark.parametrize("strict", [False, True])
+def test_request_for_more_than_there_is_money(strict: bool) -> None:
     """
-    A lost charge is told with its amount, and the answer is not harmed.
+    `max_tokens` is the client's to choose, up to numbers that no ledger can hold: judged like any other, never a crash.
     """
-    ledger, said = Broken(), []
-    table = PriceTable([a_price()])
-    accounts = Accounts(ledger, lambda: table, lambda event, text: said.append((event, text)))
-    account = accounts.reserve("h1", CALLER, [], KNOWN, 9, "s", NOON)
-    broken(True)  # noqa: FBT003
+    one = books(Budget("default", 10**9, strict=strict))
 
-    settled = accounts.settle(account, "ok", answered(input_tokens=10), (), NOON)
+    decision = one.reserve(Facts(model=MODEL, max_tokens=10**15)).decision
 
-    assert settled.settlement.nusd == 40_000
-    assert said[0][0] == "charge_lost"
-    assert "$0.00004" in said[0][1]
+    assert isinstance(decision, Refused if strict else Allowed)
+
+
+def test_bill_for_more_than_there_is_money() -> None:
+    """
+    What an upstream reports is not ours to choose either: the charge is the most there is, and settling does not raise.
+    """
+    one = books(Budget("default", 10**9))
+
+    settled = one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=2**60)), (), LATER)
+
+    assert settled.settlement == Settlement(MOST_NUSD, "reported")
+    assert isinstance(one.reserve().decision, Refused)
+
+
+def test_opening_text_of_a_request_is_not_kept() -> None:
+    """
+    An account lives as long as its answer; the words that name a session need not.
+    """
+    known = facts(b'{"model":"m","messages":[{"role":"user","content":"secret"}]}')
+
+    assert books().reserve(known).known.opening == ()
+
+
+def test_prices_are_asked_for_when_they_are_needed_and_once() -> None:
+    """
+    The table is loaded for the first request.
+    """
+    loads: list[int] = []
+
+    def load() -> PriceTable:
+        loads.append(1)
+        return TABLE
+
+    accounts = Accounts(MemoryLedger(), load, lambda _event, _text: None)
+    assert loads == []
+    for number in range(2):
+        accounts.reserve(f"h{number}", caller(), [], ASKED, 70, "s", NOW)
+    assert loads == [1]
+
+
+def test_sessions_beyond_the_limit_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The one not heard of for longest goes first.
+    """
+    monkeypatch.setattr("savemode_cli.proxy.accounts._REMEMBERED_SESSIONS", 2)
+    one = books(Budget("default", 10**12))
+    for session in ("a", "b", "a", "c"):
+        one.accounts.settle(one.reserve(session=session), "ok", Meter(Usage(input_tokens=25)), (), LATER)
+
+    assert [held(one.reserve(session=session)) for session in ("a", "b", "c")] == [200_000, 360_000, 200_000]
+
+
+def test_close() -> None:
+    """
+    Closing the accounts closes the ledger.
+    """
+    closed: list[int] = []
+
+    class Closing(MemoryLedger):
+        def close(self) -> None:
+            closed.append(1)
+
+    ledger: Ledger = Closing()
+    Accounts(ledger, lambda: TABLE, lambda _event, _text: None).close()
+
+    assert closed == [1]
