@@ -80,7 +80,10 @@ def run(
             show(exchange)
 
     proxy = compose(settings, record, announce, handle_signals=False)
-    code = run_in_loop(lambda: _around(proxy, command))
+    try:
+        code = run_in_loop(lambda: _around(proxy, command))
+    finally:
+        proxy.relay.accounts.close()
     say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), proxy.relay.gate()))
     raise typer.Exit(code)
 

@@ -104,7 +104,10 @@ def serve(
     )
     proxy = compose(settings, printer(settings, sys.stdout), announcer(sys.stderr))
     say_hello(settings, proxy, sys.stderr)
-    run_in_loop(lambda: serve_until_stopped(proxy.server, proxy.listener, proxy.transport))
+    try:
+        run_in_loop(lambda: serve_until_stopped(proxy.server, proxy.listener, proxy.transport))
+    finally:
+        proxy.relay.accounts.close()
     say(sys.stderr, "savemode stopped")
     if proxy.server.signal == signal.SIGINT:
         raise typer.Exit(130)
@@ -190,8 +193,7 @@ def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) ->
     """
     The ledger with the configured budgets in it, and the prices.
 
-    A budget given here is kept in the ledger, so that `savemode budget set` can raise it while the proxy runs. A ledger
-    that cannot be opened is told, and with `--fail open` the proxy starts all the same.
+    A ledger that cannot be opened is told, and with `--fail open` the proxy starts all the same.
 
     Raises:
         LedgerUnavailable: with `--fail closed` only.
@@ -207,17 +209,15 @@ def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) ->
         return open_ledger(settings.ledger_url, busy_s=0.5)
 
     table = load_prices(settings.price_file)
-    budgets = settings.budgets()
     ledger: Ledger
     try:
         ledger = opened()
-        for budget in budgets:
-            ledger.set_budget(budget)
     except LedgerUnavailable as error:
         if settings.fail == "closed":
             raise
+        announce("ledger_unavailable", f"{error.message}; until it answers, requests go on uncounted")
         ledger = cast("Ledger", UnavailableLedger(error, opened))
-    return Accounts(ledger, lambda: table, announce, budgets=budgets, fail=settings.fail)
+    return Accounts(ledger, lambda: table, announce, budgets=settings.budgets(), fail=settings.fail)
 
 
 def printer(settings: "Settings", out: TextIO) -> "Callable[[Exchange], None]":
@@ -306,21 +306,26 @@ def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
         ("gate", gate_words(gate)),
         ("policy", policy),
         ("product", product),
-        *(("budget", words) for words in _budget_rows(proxy)),
+        *(("budget", words) for words in _budget_rows(settings, proxy)),
     ]
     hints = _hints(settings, gate, prone)
     say(out, banner(__version__, url, rows, hints, Ink(colour=wants_colour(out))))
 
 
-def _budget_rows(proxy: Proxy) -> list[str]:
+def _budget_rows(settings: "Settings", proxy: Proxy) -> list[str]:
     from datetime import UTC, datetime
 
+    from savemode_cli.core.errors import LedgerUnavailable
+    from savemode_cli.core.tiers import dollars
     from savemode_cli.views.terminal import standing_words
 
-    standings = proxy.relay.accounts.standings(datetime.now(UTC))
-    return [standing_words(one) for one in standings] or [
-        "none: spend is counted, and nothing is refused (--budget USD)"
-    ]
+    none = "none: spend is counted, and nothing is refused (--budget USD)"
+    try:
+        return [standing_words(one) for one in proxy.relay.accounts.standings(datetime.now(UTC))] or [none]
+    except LedgerUnavailable:
+        word = "NOT ENFORCED" if settings.fail == "open" else "everything is refused"
+        named = [f"{one.name} {dollars(one.limit_nusd)}" for one in settings.budgets()] or ["spend is not counted"]
+        return [f"{name}: {word}, the ledger is unavailable" for name in named]
 
 
 def _hints(settings: "Settings", gate: "GateState", idle_prone: bool) -> list[str]:

@@ -246,7 +246,7 @@ def refusal_message(decision: Refused) -> str:
     if decision.standing is None:
         return (
             "the budget ledger cannot be read or written, and savemode was told to refuse then (--fail closed); "
-            f"`savemode doctor` says more. To go on now: {_OVERRIDE}"
+            f"`savemode budget show` says more. To go on now: {_OVERRIDE}"
         )
     limit, balance = decision.standing.limit, decision.standing.balance
     budget = limit.budget

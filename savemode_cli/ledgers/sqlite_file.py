@@ -289,7 +289,7 @@ def _diagnosis(exc: sqlite3.Error, path: Path) -> tuple[str, str]:
     for start, found, hint in _DIAGNOSES:
         if name.startswith(start):
             return found, hint.format(path=path)
-    return str(exc), "`savemode doctor` checks the ledger"
+    return str(exc), "`savemode budget show` says more"
 
 
 _DIAGNOSES = (

@@ -50,5 +50,5 @@ class UnavailableLedger:
                 self._error = error
                 self._next_try = time.monotonic() + _PAUSE_S
         if self._ledger is None:
-            raise self._error
+            raise LedgerUnavailable(self._error.message, hint=self._error.hint) from None
         return getattr(self._ledger, name)

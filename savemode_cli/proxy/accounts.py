@@ -62,7 +62,6 @@ class Metered(Protocol):
 class _Past:
     costs_nusd: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
     body_bytes: int = 0
-    opening_nusd: int = 0
     shadow: Shadow | None = None
 
 
@@ -116,14 +115,18 @@ class Accounts:
         fail: Fail = "open",
     ) -> None:
         """
-        `budgets` are those that hold while the ledger, which has its own, cannot be asked.
+        `budgets` are those configured; the ledger may have others, and newer ones.
         """
         self.ledger_trouble = ""
         self.downgraded_models: set[str | None] = set()
         self._ledger = ledger
         self._prices = prices
         self._announce = announce
-        self._budgets: Sequence[Budget] = tuple(budgets) or (UNCAPPED,)
+        self._configured = tuple(budgets)
+        self._budgets: Sequence[Budget] = self._configured or (UNCAPPED,)
+        self._stored_at_start: dict[str, Budget] | None = None
+        self._unpaid: dict[str, tuple[Settlement, datetime]] = {}
+        self._in_force()
         self._fail: Fail = fail
         self._table: PriceTable | None = None
         self._kept_limits: dict[tuple[str, str], tuple[datetime, Limit]] = {}
@@ -146,14 +149,14 @@ class Accounts:
         Hold the expected cost of a request, or be refused.
         """
         price = self.table.find(known.model, now).price
-        past = self._past(session)
-        if not past.costs_nusd:
-            past.opening_nusd = opening_nusd(known, body_bytes, price)
+        # Models share no cache, and cost differently: one session has a past with each.
+        session = f"{session} {known.model or ''}"
+        past = self._pasts.get(session) or _Past()
         ceiling = ceiling_nusd(known, body_bytes, price)
         expected = expected_nusd(
             tuple(past.costs_nusd),
             ceiling,
-            past.opening_nusd,
+            opening_nusd(known, body_bytes, price),
             body_bytes=body_bytes,
             new_bytes=body_bytes - past.body_bytes,
         )
@@ -179,13 +182,13 @@ class Accounts:
 
     def standings(self, now: datetime) -> tuple[Standing, ...]:
         """
-        Where the budgets for everybody stand, for the banner; empty without any, or without a ledger.
+        Where the budgets for everybody stand.
+
+        Raises:
+            LedgerUnavailable: nobody knows.
         """
-        try:
-            which = [limit_of(one, "", now) for one in self._ledger.budgets() if one.scope == ALL]
-            return tuple(Standing(one, self._ledger.balance(one.key, now)) for one in which if one.capped)
-        except LedgerUnavailable:
-            return ()
+        which = [self._limit(one, "", now) for one in self._in_force() if one.scope == ALL]
+        return tuple(Standing(one, self._ledger.balance(one.key, now)) for one in which if one.capped)
 
     def settle(
         self, account: Account, outcome: Outcome, meter: Metered | None, edits: Sequence[Edit], now: datetime
@@ -224,15 +227,34 @@ class Accounts:
 
     def close(self) -> None:
         """
-        Close the ledger.
+        Write what is still to be written, and close the ledger.
         """
+        self._pay()
+        for hold_id, (charge, _) in self._unpaid.items():
+            self._say_lost(hold_id, charge, self.ledger_trouble)
         self._ledger.close()
 
     def _limits(self, caller: Caller, headers: Headers, now: datetime) -> tuple[Limit, ...]:
-        # Where it cannot be asked the last ones known hold; the next call to the ledger says what is wrong.
+        return tuple(self._limit(one, identify(one.scope, caller, headers), now) for one in self._in_force())
+
+    def _in_force(self) -> Sequence[Budget]:
+        """
+        The budgets that count now: those configured, and those that only the ledger has.
+
+        A configured one gives way to one of its name that was set in the ledger since we started: that is how
+        `savemode budget set` raises it. What was there before does not, so a flag means what it says; and a ledger that
+        is gone or new takes no cap with it.
+        """
+        # Where the ledger cannot be asked the last ones known hold; the next call to it says what is wrong.
         with suppress(LedgerUnavailable):
-            self._budgets = self._ledger.budgets() or (UNCAPPED,)
-        return tuple(self._limit(one, identify(one.scope, caller, headers), now) for one in self._budgets)
+            stored = {one.name: one for one in self._ledger.budgets()}
+            if self._stored_at_start is None:
+                self._stored_at_start = stored
+            now_set = {name for name, one in stored.items() if one != self._stored_at_start.get(name)}
+            own = [stored[one.name] if one.name in now_set else one for one in self._configured]
+            names = {one.name for one in own}
+            self._budgets = (*own, *(one for name, one in stored.items() if name not in names)) or (UNCAPPED,)
+        return self._budgets
 
     def _limit(self, budget: Budget, who: str, now: datetime) -> Limit:
         """
@@ -254,6 +276,8 @@ class Accounts:
         if self.ledger_trouble:
             self.ledger_trouble = ""
             self._announce("ledger_back", "the budget ledger answers again")
+        if self._unpaid:
+            self._pay()
         return decision
 
     def _without_ledger(self, error: LedgerUnavailable, which: Sequence[Limit], caller: Caller) -> Decision:
@@ -269,14 +293,27 @@ class Accounts:
         if hold is None:
             return
         try:
-            known = self._ledger.settle(hold.id, charge.nusd, charge.basis, now) != "unknown"
-            trouble = "" if known else "the ledger does not know the hold any more"
+            if self._ledger.settle(hold.id, charge.nusd, charge.basis, now) == "unknown":
+                self._say_lost(hold.id, charge, "the ledger does not know the hold any more")
         except LedgerUnavailable as error:
-            trouble = error.message
-        if trouble:
-            self._announce(
-                "charge_lost", f"{dollars(charge.nusd)} ({charge.basis}) of {hold.id} not written: {trouble}"
-            )
+            # The hold counts until the bill can be written; writing it twice changes nothing.
+            self._unpaid[hold.id] = (charge, now)
+            self.ledger_trouble = self.ledger_trouble or error.message
+
+    def _pay(self) -> None:
+        """
+        Write the bills that could not be written when they came.
+        """
+        for hold_id, (charge, when) in list(self._unpaid.items()):
+            try:
+                if self._ledger.settle(hold_id, charge.nusd, charge.basis, when) == "unknown":
+                    self._say_lost(hold_id, charge, "the ledger does not know the hold any more")
+            except LedgerUnavailable:
+                return
+            del self._unpaid[hold_id]
+
+    def _say_lost(self, hold_id: str, charge: Settlement, why: str) -> None:
+        self._announce("charge_lost", f"{dollars(charge.nusd)} ({charge.basis}) of {hold_id} not written: {why}")
 
     def _say_unpriced(self, bill: Bill, model: str | None) -> None:
         if bill.state == "unpriced" and model not in self._unpriced:

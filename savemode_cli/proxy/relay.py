@@ -157,11 +157,26 @@ class _Journal:
     """Where the budgets stand, for the answer: every answer says so."""
 
     @property
+    def cache(self) -> str:
+        """
+        Whose cache it uses: models share none.
+        """
+        return f"{self.session} {self.known.model}"
+
+    @property
     def edited(self) -> bool:
         """
         Whether the body on its way is not the client's.
         """
         return bool(self.edits) and not self.observed and not self.resent
+
+    def end(self, outcome: Outcome, error: str = "") -> None:
+        """
+        How it ended, unless that was decided before: an error's body that is cut short is still the upstream's error.
+        """
+        self.error = self.error or error
+        if self.outcome == "ok":
+            self.outcome = outcome
 
     def skip(self, code: str, why: str) -> None:
         """
@@ -271,19 +286,20 @@ class Relay:
             inbound.body = b""
             yield self._answer(response, journal)
         except asyncio.CancelledError:
-            journal.outcome = "client_gone"
+            journal.end("client_gone")
             raise
         except UpstreamUnreachable as error:
-            journal.outcome, journal.error = "broken", error.message
+            journal.end("broken", error.message)
             raise
         except Exception:
-            journal.outcome, journal.error = "broken", "an error in savemode"
+            journal.end("broken", "an error in savemode")
             raise
         finally:
+            self.in_flight -= 1
+            settled = self._settle(journal)
+            self._record(journal.exchange(settled))
             if response is not None:
                 await _stream(response).aclose()
-            self.in_flight -= 1
-            self._record(journal.exchange(self._settle(journal)))
 
     def _judge(self, inbound: Inbound, journal: _Journal) -> tuple[bytes, RawHeaders]:
         """
@@ -344,7 +360,10 @@ class Relay:
         if journal.account is None:
             return None
         edits = journal.edits if journal.edited else ()
-        return self.accounts.settle(journal.account, journal.outcome, journal.meter, edits, self._now())
+        outcome = journal.outcome
+        if journal.meter is not None and journal.meter.broken and outcome in ("ok", "client_gone"):
+            outcome = "broken"  # to its reader the answer may be fine; as a bill it cannot be read, so the hold stands
+        return self.accounts.settle(journal.account, outcome, journal.meter, edits, self._now())
 
     def _headers(self, inbound: Inbound) -> RawHeaders:
         headers = _forwardable(inbound.headers)
@@ -377,7 +396,7 @@ class Relay:
         if not journal.edits:
             return
         refused = journal.known.model in self.stopped_models
-        previous = self._choices.get(journal.session or "")
+        previous = self._choices.get(journal.cache)
         if refused:
             journal.skip("stopped", "the upstream refused the upgrade for this model; off until restart")
         elif not sticky(previous, wanted=True, now=journal.started_at).upgrade:
@@ -421,11 +440,11 @@ class Relay:
         journal.first_byte_ms = journal.elapsed_ms()
         headers = response.headers.raw
         journal.upstream_request_id = _header(headers, b"request-id").decode("latin-1") or None
-        if response.status_code >= 400:
+        if response.status_code >= 300:
             journal.outcome = "upstream_error"
         else:
             self._remember(journal)
-        if journal.account is not None and response.status_code < 400:
+        if journal.account is not None and response.status_code < 300:
             encoding = _header(headers, b"content-encoding").decode("latin-1")
             journal.meter = UsageMeter(_header(headers, b"content-type").decode("latin-1"), encoding)
         own = [(name, value) for name, value in _forwardable(headers) if not name.lower().startswith(BUDGET_PREFIX)]
@@ -439,8 +458,8 @@ class Relay:
             return
         # Observing plays through what would have happened: one raised request makes the next one raisable.
         edits = () if journal.resent else journal.edits
-        self._choices[journal.session] = Choice(writes_one_hour(journal.known, edits), journal.started_at)
-        self._choices.move_to_end(journal.session)
+        self._choices[journal.cache] = Choice(writes_one_hour(journal.known, edits), journal.started_at)
+        self._choices.move_to_end(journal.cache)
         if len(self._choices) > _REMEMBERED_SESSIONS:
             self._choices.popitem(last=False)
 

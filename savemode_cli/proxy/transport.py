@@ -44,7 +44,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         Send, and return as soon as the answer's head is there.
         """
         session = self._session or self._open()
-        target = request.extensions["target"].decode("ascii")
+        target = request.extensions["target"].decode("latin-1")
         content = request.stream
         body = b"".join(content) if isinstance(content, httpx.ByteStream) else content
         try:

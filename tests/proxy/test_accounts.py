@@ -310,13 +310,14 @@ def test_look_knows_the_override() -> None:
 
 def test_standings_are_those_that_everybody_shares() -> None:
     """
-    The banner shows the budgets for all, and no cap that caps nothing; without a ledger, none.
+    The banner shows the budgets for all, and no cap that caps nothing; without a ledger it says that nobody knows.
     """
     one = books(Budget("a", 10), Budget("b", 0), Budget("c", 10, scope="user"))
 
     assert [standing.limit.budget.name for standing in one.accounts.standings(NOW)] == ["a"]
     one.ledger.out = True
-    assert one.accounts.standings(NOW) == ()
+    with pytest.raises(LedgerUnavailable):
+        one.accounts.standings(NOW)
 
 
 def test_unavailable_and_open() -> None:
@@ -386,9 +387,9 @@ def test_last_budgets_known_hold_while_the_ledger_is_out() -> None:
     assert isinstance(one.reserve().decision, Refused)
 
 
-def test_charge_that_cannot_be_written_is_said_with_its_amount() -> None:
+def test_charge_that_cannot_be_written_is_written_later() -> None:
     """
-    The hold stays, and counts; a person learns what is missing.
+    The hold counts until the ledger answers again; then the bill takes its place, before the next request is judged.
     """
     one = books(Budget("default", 10**9))
     account = one.reserve()
@@ -397,10 +398,42 @@ def test_charge_that_cannot_be_written_is_said_with_its_amount() -> None:
     settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     assert settled.settlement == Settlement(100_000, "reported")
-    assert one.events == ["charge_lost"]
-    assert one.announced[0][1].startswith("$0.0001 (reported) of h1 not written: cannot settle in the ledger")
     one.ledger.out = False
     assert one.ledger.balance(KEY, NOW) == Balance(held_nusd=360_000)
+    one.accounts.settle(one.reserve(), "refused", None, (), LATER)
+    assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=100_000)
+    assert one.events == ["ledger_back"]
+
+
+def test_charge_that_is_never_written_is_said_with_its_amount() -> None:
+    """
+    A person learns what is missing, at the latest when the proxy stops.
+    """
+    one = books(Budget("default", 10**9))
+    account = one.reserve()
+    one.ledger.out = True
+    one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
+
+    one.accounts.close()
+
+    assert one.events == ["charge_lost"]
+    assert one.announced[0][1].startswith("$0.0001 (reported) of h1 not written: cannot settle in the ledger")
+
+
+def test_flag_counts_and_a_later_set_counts_more() -> None:
+    """
+    What the ledger held at start gives way to what is configured; what is set there afterwards does not.
+    """
+    ledger = MemoryLedger()
+    ledger.set_budget(Budget("default", 7))
+    accounts = Accounts(ledger, lambda: TABLE, lambda _event, _text: None, budgets=(Budget("default", 5),))
+    assert [one.limit.nusd for one in accounts.standings(NOW)] == [5]
+
+    ledger.set_budget(Budget("default", 9))
+    assert [one.limit.nusd for one in accounts.standings(NOW)] == [9]
+
+    ledger.drop_budget("default")
+    assert [one.limit.nusd for one in accounts.standings(NOW)] == [5]
 
 
 def test_hold_that_the_ledger_forgot() -> None:

@@ -752,18 +752,6 @@ def test_failed_request_wrote_no_cache(upstream: Upstream, proxy: RunningProxy) 
     assert upstream.received[1].body == marked(HOUR)
 
 
-def test_taken_back_upgrade_wrote_five_minutes(upstream: Upstream, proxy: RunningProxy) -> None:
-    """
-    A session whose upgrade the upstream refused was cached at 5m; another model in it does not change that.
-    """
-    upstream.script = refusing(BLAME)
-    ask(proxy, marked(), SESSION, *OPEN)
-    upstream.script = answer
-    ask(proxy, marked(model="claude-sonnet-5"), SESSION, *OPEN)
-
-    assert [skip.code for skip in proxy.exchange(1).skips] == ["sticky"]
-
-
 # What goes wrong.
 
 SECRET_TARGET = "/v1/messages?key=sk-ant-api-secret"
