@@ -210,14 +210,18 @@ def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) ->
 
     table = load_prices(settings.price_file)
     ledger: Ledger
+    trouble = ""
     try:
         ledger = opened()
     except LedgerUnavailable as error:
         if settings.fail == "closed":
             raise
         announce("ledger_unavailable", f"{error.message}; until it answers, requests go on uncounted")
+        trouble = error.message
         ledger = cast("Ledger", UnavailableLedger(error, opened))
-    return Accounts(ledger, lambda: table, announce, budgets=settings.budgets(), fail=settings.fail)
+    accounts = Accounts(ledger, lambda: table, announce, budgets=settings.budgets(), fail=settings.fail)
+    accounts.ledger_trouble = trouble  # told already
+    return accounts
 
 
 def printer(settings: "Settings", out: TextIO) -> "Callable[[Exchange], None]":

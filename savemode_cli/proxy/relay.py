@@ -174,9 +174,21 @@ class _Journal:
         """
         How it ended, unless that was decided before: an error's body that is cut short is still the upstream's error.
         """
-        self.error = self.error or error
         if self.outcome == "ok":
             self.outcome = outcome
+            self.error = self.error or error
+
+    def conclude(self) -> None:
+        """
+        The answer is over. HTTP may have called it a success where its body is an error, or nothing that can be read.
+        """
+        if self.meter is None:
+            return
+        self.meter.close()
+        if self.meter.broken:
+            self.end("broken", "the answer is not one of the API's")
+        elif self.meter.error is not None:
+            self.end("upstream_error", f"{self.meter.error} in the answer")
 
     def skip(self, code: str, why: str) -> None:
         """
@@ -355,14 +367,12 @@ class Relay:
         return Outbound(status, [*headers, (b"content-length", b"%d" % len(body))], _once(body))
 
     def _settle(self, journal: _Journal) -> Settled | None:
-        if journal.meter is not None:
-            journal.meter.close()
+        journal.conclude()
         if journal.account is None:
             return None
         edits = journal.edits if journal.edited else ()
-        outcome = journal.outcome
-        if journal.meter is not None and journal.meter.broken and outcome in ("ok", "client_gone"):
-            outcome = "broken"  # to its reader the answer may be fine; as a bill it cannot be read, so the hold stands
+        unreadable = journal.meter is not None and journal.meter.broken
+        outcome = "broken" if unreadable and journal.outcome == "client_gone" else journal.outcome
         return self.accounts.settle(journal.account, outcome, journal.meter, edits, self._now())
 
     def _headers(self, inbound: Inbound) -> RawHeaders:
