@@ -164,8 +164,8 @@ class Upstream:
                     await asyncio.gather(watch, return_exceptions=True)
                 elif watch.exception() is not None or not watch.result():
                     break
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the upstream stops, and its connections with it
         finally:
             writer.close()
 
