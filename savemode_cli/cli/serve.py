@@ -191,7 +191,7 @@ def compose(
 
 def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) -> "Accounts":
     """
-    The ledger with the configured budgets in it, and the prices.
+    The ledger, the configured budgets and the prices, joined.
 
     A ledger that cannot be opened is told, and with `--fail open` the proxy starts all the same.
 

@@ -430,7 +430,7 @@ def _evaluation_order(one: Breakpoint) -> tuple[float, ...]:
     """
     Sorts tools, system, messages, the request; within each by position, what is nested before what holds it.
 
-    A block's content comes before its source, as `_collect_inside` has it, and both before places without a name here.
+    A block's content comes before its source, as `_collect` has it, and both before places without a name here.
     """
     if not one.path:
         return (len(_SECTIONS),)

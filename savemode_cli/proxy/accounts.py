@@ -293,8 +293,7 @@ class Accounts:
         if hold is None:
             return
         try:
-            if self._ledger.settle(hold.id, charge.nusd, charge.basis, now) == "unknown":
-                self._say_lost(hold.id, charge, "the ledger does not know the hold any more")
+            self._charge(hold.id, charge, now)
         except LedgerUnavailable as error:
             # The hold counts until the bill can be written; writing it twice changes nothing.
             self._unpaid[hold.id] = (charge, now)
@@ -306,11 +305,14 @@ class Accounts:
         """
         for hold_id, (charge, when) in list(self._unpaid.items()):
             try:
-                if self._ledger.settle(hold_id, charge.nusd, charge.basis, when) == "unknown":
-                    self._say_lost(hold_id, charge, "the ledger does not know the hold any more")
+                self._charge(hold_id, charge, when)
             except LedgerUnavailable:
                 return
             del self._unpaid[hold_id]
+
+    def _charge(self, hold_id: str, charge: Settlement, when: datetime) -> None:
+        if self._ledger.settle(hold_id, charge.nusd, charge.basis, when) == "unknown":
+            self._say_lost(hold_id, charge, "the ledger does not know the hold any more")
 
     def _say_lost(self, hold_id: str, charge: Settlement, why: str) -> None:
         self._announce("charge_lost", f"{dollars(charge.nusd)} ({charge.basis}) of {hold_id} not written: {why}")
