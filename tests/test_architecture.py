@@ -56,6 +56,7 @@ CORE_ORDER = [
     "rehearsal",
     "receipt",
     "exchange",
+    "record",
     "summary",
 ]
 ALLOWED = {

@@ -8,7 +8,7 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from savemode_cli.cli.serve import compose
 from savemode_cli.config import Settings
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.ledger import Ledger
+from savemode_cli.core.record import Sink
 from savemode_cli.proxy.server import Server, serve
 
 ANSWER = json.dumps(
@@ -228,15 +229,19 @@ class RunningProxy:
 
 
 @contextmanager
-def running_proxy(upstream: str, **options: Any) -> Iterator[RunningProxy]:
+def running_proxy(upstream: str, *, sinks: Sequence[Sink] = (), **options: Any) -> Iterator[RunningProxy]:
     """
-    The real proxy, composed as `savemode serve` composes it, on a free port.
+    The real proxy, composed as `savemode serve` composes it, on a free port; `sinks` are told of every exchange.
     """
     exchanges: list[Exchange] = []
     announced: list[tuple[str, str]] = []
     settings = Settings(**{"port": 0, "upstream": upstream, "ledger": "memory:"} | options)
     proxy = compose(
-        settings, exchanges.append, lambda event, text: announced.append((event, text)), handle_signals=False
+        settings,
+        exchanges.append,
+        lambda event, text: announced.append((event, text)),
+        handle_signals=False,
+        sinks=sinks,
     )
     proxy.server.main_loop = lambda: _ticks(proxy.server)  # type: ignore[method-assign]
     thread = threading.Thread(target=lambda: asyncio.run(serve(proxy.server, proxy.listener, proxy.transport)))

@@ -83,7 +83,7 @@ def run(
     try:
         code = run_in_loop(lambda: _around(proxy, command))
     finally:
-        proxy.relay.accounts.close()
+        proxy.close()
     say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), proxy.relay.gate()))
     raise typer.Exit(code)
 

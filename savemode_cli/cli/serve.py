@@ -9,7 +9,8 @@ import contextlib
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from savemode_cli.core.exchange import Exchange
     from savemode_cli.core.gate import GateState
     from savemode_cli.core.ledger import Ledger
+    from savemode_cli.core.record import Record, Sink
     from savemode_cli.proxy.accounts import Accounts
     from savemode_cli.proxy.relay import Relay
     from savemode_cli.proxy.server import Server
@@ -107,7 +109,7 @@ def serve(
     try:
         run_in_loop(lambda: serve_until_stopped(proxy.server, proxy.listener, proxy.transport))
     finally:
-        proxy.relay.accounts.close()
+        proxy.close()
     say(sys.stderr, "savemode stopped")
     if proxy.server.signal == signal.SIGINT:
         raise typer.Exit(130)
@@ -125,15 +127,25 @@ class Proxy:
         transport: "httpx.AsyncBaseTransport",
         relay: "Relay",
         url: str,
+        sinks: "Sequence[Sink]" = (),
     ) -> None:
         """
-        `url` is what a client's base URL must be.
+        `url` is what a client's base URL must be. `sinks` are told of every exchange.
         """
         self.server = server
         self.listener = listener
         self.transport = transport
         self.relay = relay
         self.url = url
+        self._sinks = sinks
+
+    def close(self) -> None:
+        """
+        Finish what is still to be written: the bills first, then what the sinks have taken.
+        """
+        self.relay.accounts.close()
+        for sink in self._sinks:
+            sink.close()
 
 
 def compose(
@@ -142,9 +154,12 @@ def compose(
     announce: Callable[[str, str], None],
     *,
     handle_signals: bool = True,
+    now: "Callable[[], datetime]" = lambda: datetime.now(UTC),
+    sinks: "Sequence[Sink]" = (),
 ) -> Proxy:
     """
-    Put transport, relay and server together and open the port.
+    Put transport, relay and server together and open the port. `now` is the time that all of it goes by, `sinks` are
+    told of every exchange besides `record`, in this order.
 
     Raises:
         ConfigError: the address is not allowed, the port is taken, or the upstream is this proxy itself.
@@ -177,16 +192,27 @@ def compose(
     )
     recent: deque[Exchange] = deque(maxlen=_RECENT_EXCHANGES)
 
-    def keep_and_record(exchange: "Exchange") -> None:
-        recent.append(exchange)
-        record(exchange)
+    def tell(told: "Record") -> None:
+        recent.append(told.exchange)
+        record(told.exchange)
+        for sink in sinks:
+            sink.keep(told)
 
     accounts = open_accounts(settings, announce)
-    relay = Relay(relay_settings, transport, accounts, keep_and_record, announce=announce, env_value=override_value)
+    relay = Relay(
+        relay_settings,
+        transport,
+        accounts,
+        tell,
+        keep_content=any(sink.wants_content for sink in sinks),
+        announce=announce,
+        env_value=override_value,
+        now=now,
+    )
     hosts = frozenset({settings.host.lower(), *settings.allow_host})
-    gateway = Gateway(relay, recent, hosts=hosts, any_address=settings.allow_remote)
+    gateway = Gateway(relay, recent, hosts=hosts, any_address=settings.allow_remote, sinks=sinks)
     server = Server(gateway, grace_s=settings.grace_s, handle_signals=handle_signals)
-    return Proxy(server, listener, transport, relay, f"http://{_shown_host(settings.host)}:{port}")
+    return Proxy(server, listener, transport, relay, f"http://{_shown_host(settings.host)}:{port}", sinks)
 
 
 def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) -> "Accounts":
@@ -317,8 +343,6 @@ def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
 
 
 def _budget_rows(settings: "Settings", proxy: Proxy) -> list[str]:
-    from datetime import UTC, datetime
-
     from savemode_cli.core.errors import LedgerUnavailable
     from savemode_cli.core.tiers import dollars
     from savemode_cli.views.terminal import standing_words

@@ -32,7 +32,16 @@ from savemode_cli.core.charge import Outcome
 from savemode_cli.core.errors import BadHeader, UpstreamUnreachable
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState, gate
-from savemode_cli.core.messages import BATCHES_PATH, Facts, blames_cache_control, error_body, facts, with_beta
+from savemode_cli.core.messages import (
+    BATCHES_PATH,
+    MAX_BODY_BYTES,
+    Facts,
+    blames_cache_control,
+    error_body,
+    facts,
+    with_beta,
+)
+from savemode_cli.core.record import Content, Record
 from savemode_cli.core.transform import (
     CACHE_TTL,
     Choice,
@@ -155,6 +164,8 @@ class _Journal:
     meter: UsageMeter | None = None
     told: RawHeaders = field(default_factory=list)
     """Where the budgets stand, for the answer: every answer says so."""
+    caller: Caller | None = None
+    kept: "_Kept | None" = None
 
     @property
     def cache(self) -> str:
@@ -199,6 +210,10 @@ class _Journal:
     def elapsed_ms(self) -> float:
         return (perf_counter() - self.clock) * 1000
 
+    def record(self, settled: Settled | None) -> Record:
+        content = None if self.kept is None else self.kept.content(self.inbound.headers)
+        return Record(self.exchange(settled), self.caller, content)
+
     def exchange(self, settled: Settled | None) -> Exchange:
         return Exchange(
             id=self.id,
@@ -231,6 +246,30 @@ class _Journal:
         )
 
 
+@dataclass(slots=True)
+class _Kept:
+    """
+    What was said, as far as it came; only where the user asked to keep it.
+    """
+
+    request_body: bytes | None
+    response_headers: RawHeaders = field(default_factory=list)
+    pieces: list[bytes] | None = field(default_factory=list)
+
+    def add(self, chunk: bytes, size: int) -> None:
+        """
+        One more piece of the answer, whose size so far is `size`.
+        """
+        if size > MAX_BODY_BYTES:
+            self.pieces = None
+        elif self.pieces is not None:
+            self.pieces.append(chunk)
+
+    def content(self, request_headers: RawHeaders) -> Content:
+        body = None if self.pieces is None else b"".join(self.pieces)
+        return Content(request_headers, self.request_body, self.response_headers, body)
+
+
 class Relay:
     """
     Carries requests to one upstream. Everything it needs is given to it: the transport, the clock, the sink.
@@ -244,14 +283,16 @@ class Relay:
         settings: RelaySettings,
         transport: httpx.AsyncBaseTransport,
         accounts: Accounts,
-        record: Callable[[Exchange], None],
+        record: Callable[[Record], None],
         *,
+        keep_content: bool = False,
         announce: Callable[[str, str], None] = lambda _event, _text: None,
         env_value: Callable[[], str | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
-        `env_value` is asked at each request for what `COST_CONTROLS_ENABLED` holds then.
+        `env_value` is asked at each request for what `COST_CONTROLS_ENABLED` holds then. With `keep_content` a record
+        has what was said, too: bodies stay in memory until their exchange is over.
         """
         self.settings = settings
         self.in_flight = 0
@@ -259,6 +300,7 @@ class Relay:
         self.accounts = accounts
         self._transport = transport
         self._record = record
+        self._keep_content = keep_content
         self._announce = announce
         self._env_value = env_value
         self._now = now
@@ -277,6 +319,8 @@ class Relay:
         Judge, forward, and yield the answer; on the way out, whatever happened, record it once.
         """
         journal = _Journal(f"req_sm_{uuid4().hex[:20]}", self._now(), perf_counter(), inbound, _size(inbound))
+        if self._keep_content:
+            journal.kept = _Kept(inbound.body if isinstance(inbound.body, bytes) else None)
         self.in_flight += 1
         response: httpx.Response | None = None
         try:
@@ -309,7 +353,7 @@ class Relay:
         finally:
             self.in_flight -= 1
             settled = self._settle(journal)
-            self._record(journal.exchange(settled))
+            self._record(journal.record(settled))
             if response is not None:
                 await _stream(response).aclose()
 
@@ -323,6 +367,7 @@ class Relay:
             raise BadHeader("the request's target is not a path", hint="send one that begins with /")
         route = read_route(inbound.path, settings.products)
         caller = read_caller(inbound.headers, route.product, settings.products)
+        journal.caller = caller
         journal.product = caller.product
         journal.gate = gate(caller.flags, self._env_value(), debug=settings.debug)
         journal.trace_id, journal.session = caller.trace_id, caller.session_id
@@ -449,6 +494,8 @@ class Relay:
         journal.status = response.status_code
         journal.first_byte_ms = journal.elapsed_ms()
         headers = response.headers.raw
+        if journal.kept is not None:
+            journal.kept.response_headers = headers
         journal.upstream_request_id = _header(headers, b"request-id").decode("latin-1") or None
         if response.status_code >= 300:
             journal.outcome = "upstream_error"
@@ -508,11 +555,13 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def _counted(response: httpx.Response, journal: _Journal) -> AsyncIterator[bytes]:
-    meter = journal.meter
+    meter, kept = journal.meter, journal.kept
     async for chunk in _stream(response):
         journal.response_bytes += len(chunk)
         if meter is not None:
             meter.feed(chunk)
+        if kept is not None:
+            kept.add(chunk, journal.response_bytes)
         yield chunk
 
 

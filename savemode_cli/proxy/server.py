@@ -14,7 +14,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -31,6 +31,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from savemode_cli.core.errors import ConfigError, UpstreamUnreachable
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.messages import MAX_BODY_BYTES, MESSAGES_PATH, error_body
+from savemode_cli.core.record import Sink
 from savemode_cli.proxy.relay import Inbound, Outbound, RawHeaders, Relay, own_answer
 
 OWN_PATHS = b"/-/"
@@ -47,7 +48,7 @@ class Gateway:
     """
     The ASGI application. `hosts` are the names under which we may be addressed, besides loopback and, if
     `any_address`, every IP address: a web page can make a browser come here, but not under these names. `recent` are the
-    last exchanges, for `/-/exchanges`.
+    last exchanges, for `/-/exchanges`; `sinks` those whose health is ours to tell.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Gateway:
         *,
         hosts: frozenset[str] = frozenset(),
         any_address: bool = False,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         """
         Start the clock of `/-/health`.
@@ -67,6 +69,7 @@ class Gateway:
         self._any_address = any_address
         self._started = time.monotonic()
         self._recent = recent
+        self._sinks = sinks
         self._own = Starlette(routes=[Route("/-/health", self._health), Route("/-/exchanges", self._exchanges)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,6 +141,7 @@ class Gateway:
                 "requests": self.requests,
                 "in_flight": relay.in_flight,
                 "ledger": relay.accounts.ledger_trouble or "ok",
+                **{sink.name: sink.trouble or "ok" for sink in self._sinks},
                 "downgraded_models": sorted(model or "" for model in relay.accounts.downgraded_models),
                 "upgrade_stopped_models": sorted(model or "" for model in relay.stopped_models),
             }
