@@ -24,6 +24,7 @@ CORE_MAY_IMPORT = {
     "functools",
     "hashlib",
     "heapq",
+    "itertools",
     "json",
     "math",
     "msgspec",  # the one JSON parser
@@ -47,6 +48,9 @@ CORE_ORDER = [
     "messages",
     "caller",
     "transform",
+    "tokens",
+    "prompt",
+    "prompt_cache",
     "tiers",
     "budget",
     "admission",

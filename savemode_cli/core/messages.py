@@ -141,13 +141,17 @@ class Breakpoint:
         """
         How long the API keeps what is cached here; None where it refuses the object. Absent and null mean 5 minutes.
         """
-        match self.kind:
-            case "1h":
-                return "1h"
-            case "bare" | "5m" | "null":
-                return "5m"
-            case _:
-                return None
+        return _lifetime(self.kind)
+
+
+def _lifetime(kind: Kind) -> Literal["5m", "1h"] | None:
+    match kind:
+        case "1h":
+            return "1h"
+        case "bare" | "5m" | "null":
+            return "5m"
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +228,16 @@ def order_errors(lifetimes: Sequence[tuple[Path, str | None]]) -> list[str]:
                 "blocks are processed in the following order: `tools`, `system`, `messages`."
             )
     return errors
+
+
+def lifetime_of(control: object) -> Literal["5m", "1h"] | None:
+    """
+    How long what is cached at a `cache_control` value lives; None where it is absent or the API refuses it.
+    """
+    if not isinstance(control, dict):
+        return None
+    kind, _ = _kind(control)
+    return _lifetime(kind)
 
 
 def dotted(path: Path) -> str:
