@@ -2,18 +2,21 @@
 What usage costs.
 
 Rule of this file: money is multiplied here and nowhere else. Prices are `Decimal` US dollars per million tokens, as
-printed on the price page; amounts are integer nano-dollars, rounded up once, at the end, in `_nusd`.
+printed on the price page; they become whole numbers once for each row, and every product and sum is one of integers.
+Amounts are integer nano-dollars, rounded up once, at the end, in `_rounded`.
 Source: https://platform.claude.com/docs/en/about-claude/pricing (checked 2026-11-23).
 
 A price is found by a model's id and never by the beginning of one: claude-fable-5 and claude-fable-5-1 differ four
 times in the price of a cache read.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
-from decimal import ROUND_CEILING, Context, Decimal, localcontext
+from decimal import Decimal
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Literal
 
 from savemode_cli.core.errors import ConfigError, UnknownModel
@@ -45,10 +48,10 @@ How a price was found: the id is a row's; the id is an alias, a dated or a cloud
 MIXED = "mixed"
 """The label of a sum of usages that bear different ones."""
 
-_ONE = Decimal(1)
-_BATCH = Decimal("0.5")
-_EXACT = Context(prec=60, rounding=ROUND_CEILING)
-"""Wide enough for any product of a counter, a price and two multipliers; were it not, it would err upwards."""
+_NUSD_PER_USD_PER_MTOK = 1000
+_NUSD_PER_USD_PER_1K = 1_000_000
+_KEPT_RATES = 10_000
+_KEPT_PRICES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,9 @@ def cost(usage: Usage, price: Price) -> Cost:
     """
     As `cost_nusd`, split by side.
     """
-    return _rounded([(usage, price), *((extra.usage, price) for extra in usage.extra)])
+    return _rounded(
+        [(usage, price), *((extra.usage, price) for extra in usage.extra)] if usage.extra else [(usage, price)]
+    )
 
 
 class PriceTable:
@@ -176,7 +181,7 @@ class PriceTable:
     The prices of all known models, by date.
     """
 
-    __slots__ = ("_aliases", "_by_model", "_dearest")
+    __slots__ = ("_aliases", "_by_model", "_dearest", "_found")
 
     def __init__(self, rows: Iterable[Price], aliases: Mapping[str, str] | None = None) -> None:
         """
@@ -195,6 +200,8 @@ class PriceTable:
         if not self._by_model:
             raise ConfigError("the price table is empty")
         self._dearest = _dearest(self.rows)
+        # What was asked lately: a session asks for the same model hundreds of times, four times a request.
+        self._found: dict[tuple[str | None, date], Found] = {}
 
     @property
     def rows(self) -> tuple[Price, ...]:
@@ -207,7 +214,8 @@ class PriceTable:
         """
         The row of each model that applies at `when`.
         """
-        return tuple(_latest(self._by_model[model], when) for model in sorted(self._by_model))
+        day = when.astimezone(UTC).date()
+        return tuple(_latest(self._by_model[model], day) for model in sorted(self._by_model))
 
     def at(self, model: str, when: datetime) -> Price:
         """
@@ -230,12 +238,23 @@ class PriceTable:
         """
         The price of `model` at `when` and how it was found; the dearest known one where there is none. Never raises.
         """
+        day = when.date() if when.tzinfo is UTC else when.astimezone(UTC).date()
+        found = self._found.get((model, day))
+        if found is None:
+            found = self._find(model or "", day)
+            if found.state != "unpriced":
+                if len(self._found) >= _KEPT_PRICES:
+                    self._found.clear()
+                self._found[model, day] = found
+        return found
+
+    def _find(self, model: str, day: date) -> Found:
         if model in self._by_model:
-            return Found(_latest(self._by_model[model], when), "exact")
-        for name, regional in other_spellings(model or ""):
+            return Found(_latest(self._by_model[model], day), "exact")
+        for name, regional in other_spellings(model):
             rows = self._by_model.get(self._aliases.get(name, name))
             if rows is not None:
-                price = _latest(rows, when)
+                price = _latest(rows, day)
                 return Found(_regional(price) if regional else price, "fallback")
         return Found(self._dearest, "unpriced")
 
@@ -247,6 +266,8 @@ class PriceTable:
             ValueError: a counter is negative. That is a bug in the caller, not bad data.
         """
         own = self.find(model, when)
+        if not usage.extra:
+            return Bill(_rounded([(usage, own.price)]), own.state, own.price)
         found = [own, *(own if one.model is None else self.find(one.model, when) for one in usage.extra)]
         usages = [usage, *(one.usage for one in usage.extra)]
         parts = [(part, one.price) for part, one in zip(usages, found, strict=True)]
@@ -256,41 +277,58 @@ class PriceTable:
 _STATES: tuple[State, ...] = ("exact", "fallback", "unpriced")
 
 
-def _rounded(parts: Iterable[tuple[Usage, Price]]) -> Cost:
+def _rounded(parts: Sequence[tuple[Usage, Price]]) -> Cost:
     """
     The one rounding: the total goes up to the next nano-dollar, so does the input side; the output side is the rest.
     """
-    with localcontext(_EXACT):
-        sides = [_micro_usd(usage, price) for usage, price in parts]
-        prompt = sum((one for one, _ in sides), Decimal())
-        total = _nusd(prompt + sum((other for _, other in sides), Decimal()))
-        return Cost(_nusd(prompt), total - _nusd(prompt))
+    prompt, output, over = _sides(*parts[0])
+    for part in parts[1:]:
+        more_prompt, more_output, other = _sides(*part)
+        common = math.lcm(over, other)
+        prompt = prompt * (common // over) + more_prompt * (common // other)
+        output = output * (common // over) + more_output * (common // other)
+        over = common
+    prompt_nusd = -(-prompt // over)
+    return Cost(prompt_nusd, -(-(prompt + output) // over) - prompt_nusd)
 
 
-def _micro_usd(usage: Usage, price: Price) -> tuple[Decimal, Decimal]:
+def _sides(usage: Usage, price: Price) -> tuple[int, int, int]:
     """
-    The input and the output side in millionths of a dollar, exactly: tokens times dollars per million tokens.
+    The input and the output side in nano-dollars, exactly: two numerators, and the denominator of both.
 
     The discount for batches and the surcharge for US inference are on tokens, not on web searches.
     """
-    if min(getattr(usage, name) for name in _COUNTERS) < 0:
+    rates = price.standard
+    if price.long is not None or usage.speed == "fast":
+        rates = price.rates(usage.prompt_tokens, fast=usage.speed == "fast")
+    ask, answer, read, write_5m, write_1h, over = _whole(rates)
+    counts = (usage.input_tokens, usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.cache_read_tokens)
+    if min(*counts, usage.output_tokens, usage.web_searches) < 0:
         raise ValueError(f"a counter is negative: {usage}")
-    rates = price.rates(usage.prompt_tokens, fast=usage.speed == "fast")
-    factor = _BATCH if usage.service_tier == "batch" else _ONE
+    prompt = counts[0] * ask + counts[1] * write_5m + counts[2] * write_1h + counts[3] * read
+    output = usage.output_tokens * answer
+    if usage.service_tier == "batch":
+        over *= 2
     if usage.inference_geo == "us":
-        factor *= price.us_multiplier
-    prompt = (
-        usage.input_tokens * rates.input_usd_per_mtok
-        + usage.cache_write_5m_tokens * rates.cache_write_5m_usd_per_mtok
-        + usage.cache_write_1h_tokens * rates.cache_write_1h_usd_per_mtok
-        + usage.cache_read_tokens * rates.cache_read_usd_per_mtok
-    )
-    searches = usage.web_searches * price.web_search_usd_per_1k * 1000
-    return factor * prompt, factor * usage.output_tokens * rates.output_usd_per_mtok + searches
+        more, than = price.us_multiplier.as_integer_ratio()
+        prompt, output, over = prompt * more, output * more, over * than
+    if usage.web_searches:
+        dollars, of = price.web_search_usd_per_1k.as_integer_ratio()
+        searches = usage.web_searches * _NUSD_PER_USD_PER_1K * dollars
+        prompt, output, over = prompt * of, output * of + searches * over, over * of
+    return prompt, output, over
 
 
-def _nusd(micro_usd: Decimal) -> int:
-    return int((micro_usd * 1000).to_integral_value(ROUND_CEILING))
+@lru_cache(_KEPT_RATES)
+def _whole(rates: Rates) -> tuple[int, int, int, int, int, int]:
+    """
+    What a token of each column costs in nano-dollars, as whole numbers over the last one: 1 for every price there ever
+    was, for 0.125 dollars a million are 125 nano-dollars a token.
+    """
+    ratios = [one.as_integer_ratio() for one in rates.columns]
+    over = math.lcm(*(than // math.gcd(than, _NUSD_PER_USD_PER_MTOK) for _, than in ratios))
+    ask, answer, read, write_5m, write_1h = (some * _NUSD_PER_USD_PER_MTOK * over // than for some, than in ratios)
+    return ask, answer, read, write_5m, write_1h, over
 
 
 def _dearest(rows: tuple[Price, ...]) -> Price:
@@ -317,8 +355,7 @@ def _by_date(row: Price) -> date:
     return row.effective
 
 
-def _latest(rows: list[Price], when: datetime) -> Price:
-    day = when.astimezone(UTC).date()
+def _latest(rows: list[Price], day: date) -> Price:
     return next((row for row in reversed(rows) if row.effective <= day), rows[0])
 
 
@@ -333,6 +370,6 @@ def _regional(price: Price) -> Price:
         standard=price.standard.times(factor),
         fast=price.fast and price.fast.times(factor),
         long=price.long and replace(price.long, rates=price.long.rates.times(factor)),
-        us_multiplier=_ONE,
-        regional_multiplier=_ONE,
+        us_multiplier=Decimal(1),
+        regional_multiplier=Decimal(1),
     )

@@ -2,9 +2,11 @@
 Money: the formula, its multipliers, its one rounding, and which row of the table is whose.
 """
 
+import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from functools import reduce
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from savemode_cli.core.errors import ConfigError, UnknownModel
-from savemode_cli.core.pricing import MIXED, Cost, Extra, LongContext, Price, PriceTable, Usage, cost, cost_nusd
+from savemode_cli.core.pricing import MIXED, Cost, Extra, LongContext, Price, PriceTable, Rates, Usage, cost, cost_nusd
 from tests.builders import a_price, usd
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -171,6 +173,57 @@ def test_more_never_costs_less(usage: Usage, price: Price, name: str, more: int)
     Monotonic in every counter, across the long-context step too.
     """
     assert cost_nusd(replace(usage, **{name: getattr(usage, name) + more}), price) >= cost_nusd(usage, price)
+
+
+odd = st.decimals("0", "1000", places=9)
+
+
+@st.composite
+def odd_prices(draw: st.DrawFn) -> Price:
+    """
+    A row with nine decimals everywhere; in this order no column is out of place.
+    """
+    read, ask, write_5m, write_1h, answer = sorted(draw(st.lists(odd, min_size=5, max_size=5)))
+    return replace(
+        a_price(),
+        standard=Rates(ask, answer, read, write_5m, write_1h),
+        us_multiplier=draw(st.decimals("1", "2", places=17)),
+        web_search_usd_per_1k=draw(odd),
+    )
+
+
+def by_hand(usage: Usage, price: Price) -> tuple[Fraction, Fraction]:
+    """
+    The two sides in nano-dollars as fractions: the formula of the price page, word for word.
+    """
+    rates = [Fraction(one) * 1000 for one in price.rates(usage.prompt_tokens, fast=usage.speed == "fast").columns]
+    factor = Fraction(1, 2) if usage.service_tier == "batch" else Fraction(1)
+    factor *= Fraction(price.us_multiplier) if usage.inference_geo == "us" else 1
+    counted = (
+        (usage.input_tokens, rates[0]),
+        (usage.cache_read_tokens, rates[2]),
+        (usage.cache_write_5m_tokens, rates[3]),
+        (usage.cache_write_1h_tokens, rates[4]),
+    )
+    prompt = factor * sum(tokens * rate for tokens, rate in counted)
+    searches = usage.web_searches * Fraction(price.web_search_usd_per_1k) * 10**6
+    return prompt, factor * usage.output_tokens * rates[1] + searches
+
+
+@given(st.lists(st.tuples(usages, prices | odd_prices()), min_size=1, max_size=4))
+def test_exact_to_the_nano_dollar(parts: list[tuple[Usage, Price]]) -> None:
+    """
+    Whatever the digits of a price and its multipliers, a sum of parts is exact, and is rounded up once.
+    """
+    rows = [replace(price, model=f"model-{number}") for number, (_, price) in enumerate(parts)]
+    first, *others = [usage for usage, _ in parts]
+    extra = tuple(Extra("compaction", row.model, one) for row, one in zip(rows[1:], others, strict=True))
+    sides = [by_hand(usage, price) for usage, price in parts]
+    prompt, total = sum(one for one, _ in sides), sum(one + other for one, other in sides)
+
+    billed = PriceTable(rows).bill(replace(first, extra=extra), "model-0", NOON).cost
+
+    assert (billed.input_nusd, billed.total_nusd) == (math.ceil(prompt), math.ceil(total))
 
 
 @given(st.lists(usages, min_size=1, max_size=5), prices)
@@ -336,6 +389,31 @@ def test_price_of_the_day(when: datetime, read: str) -> None:
     Days begin at midnight UTC.
     """
     assert Decimal(read) == TABLE.at("claude-sonnet-5-5", when).standard.cache_read_usd_per_mtok
+
+
+def test_price_changes_at_midnight_utc_while_it_is_asked_for() -> None:
+    """
+    What was found a minute ago holds for its day only, wherever the clock is that asks.
+    """
+    table = PriceTable([SONNET_BEFORE, SONNET])
+    last, first = datetime(2026, 10, 6, 23, 59, tzinfo=UTC), datetime(2026, 10, 7, tzinfo=UTC)
+    east = timezone(timedelta(hours=14))
+    found = [table.find("claude-sonnet-5-5", when).price for when in (last, first, last.astimezone(east), last)]
+
+    assert found == [SONNET_BEFORE, SONNET, SONNET_BEFORE, SONNET_BEFORE]
+
+
+def test_names_nobody_knows_are_not_kept() -> None:
+    """
+    What is remembered of prices stays small, whatever clients call their models.
+    """
+    table = PriceTable([OPUS])
+    for number in range(1_500):
+        table.find(f"claude-opus-5-5-2025{number:04d}", NOON)
+        table.find(f"who-{number}", NOON)
+
+    assert len(table._found) <= 1_000
+    assert all(found.state != "unpriced" for found in table._found.values())
 
 
 def test_first_row_reaches_back() -> None:
