@@ -24,7 +24,7 @@ import re
 import tomllib
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,6 +67,7 @@ class Settings:
     allow_bedrock: bool = False
     allow_oauth_edits: bool = False
     allow_remote: bool = False
+    access_token: str | None = field(default=None, repr=False)
     allow_host: tuple[str, ...] = ()
     forward_posthog_headers: bool = False
     connect_timeout_s: float = 10.0
@@ -281,6 +282,12 @@ def _text(value: object) -> str:
     return value.strip()
 
 
+def _token(value: object) -> str:
+    if not isinstance(value, str) or re.fullmatch(r"[!-~]{16,256}", value.strip()) is None:
+        raise ValueError("16 to 256 characters that a header can hold, without blanks")
+    return value.strip()
+
+
 def _one_of(*allowed: str) -> Callable[[object], str]:
     def check(value: object) -> str:
         if not isinstance(value, str) or value.strip().lower() not in allowed:
@@ -365,6 +372,7 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "ttl_policy": _one_of(*TTL_POLICIES),
     "compat": _one_of(*COMPATS),
     "allow_host": _words,
+    "access_token": _token,
     "connect_timeout_s": _seconds,
     "read_timeout_s": _seconds,
     "grace_s": _seconds,
@@ -409,7 +417,8 @@ def _asked(place: str, check: Callable[[object], T], value: object) -> T:
     try:
         return check(value)
     except ValueError as error:
-        raise ConfigError(f"{place} is {_shown(value)}", hint=f"give {error}") from None
+        shown = "not usable" if check is _token else _shown(value)
+        raise ConfigError(f"{place} is {shown}", hint=f"give {error}") from None
 
 
 def _shown(value: object) -> str:

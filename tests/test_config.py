@@ -39,6 +39,7 @@ EVERY: dict[str, tuple[str, str, Any]] = {
     "allow_bedrock": ("yes", "true", True),
     "allow_oauth_edits": ("on", "true", True),
     "allow_remote": ("TRUE", "true", True),
+    "access_token": ("0123456789abcdef", '"0123456789abcdef"', "0123456789abcdef"),
     "allow_host": ("a.example, B.example", '["a.example", "B.example"]', ("a.example", "b.example")),
     "forward_posthog_headers": ("true", "true", True),
     "connect_timeout_s": ("1.5", "1.5", 1.5),
@@ -422,3 +423,22 @@ def test_base_url_is_the_upstream_unless_one_was_configured() -> None:
     with pytest.raises(ConfigError) as caught:
         with_base_url(Settings(), {"ANTHROPIC_BASE_URL": "user:secret@x"})
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("token", ["", "short", "with a blank in it", "\u00e9" * 16, "x" * 257])
+def test_a_poor_token_is_not_repeated(token: str) -> None:
+    """
+    It may be half of a good one.
+    """
+    with pytest.raises(ConfigError) as raised:
+        load({}, {"SAVEMODE_ACCESS_TOKEN": token})
+
+    assert "SAVEMODE_ACCESS_TOKEN is not usable" in raised.value.message
+    assert not token or token not in raised.value.message
+
+
+def test_settings_do_not_show_the_token() -> None:
+    """
+    Neither in a log nor in a traceback.
+    """
+    assert "0123456789abcdef" not in repr(load({}, {"SAVEMODE_ACCESS_TOKEN": "0123456789abcdef"}))

@@ -167,8 +167,9 @@ def compose(
     from urllib.parse import urlsplit
 
     from savemode_cli.config import override_value, proxy_for
+    from savemode_cli.proxy.door import Door, is_loopback
     from savemode_cli.proxy.relay import Relay, RelaySettings
-    from savemode_cli.proxy.server import Gateway, Server, is_loopback, listen
+    from savemode_cli.proxy.server import Gateway, Server, listen
     from savemode_cli.proxy.transport import AiohttpTransport
 
     _check_address(settings, loopback=is_loopback(settings.host))
@@ -210,7 +211,8 @@ def compose(
         now=now,
     )
     hosts = frozenset({settings.host.lower(), *settings.allow_host})
-    gateway = Gateway(relay, recent, hosts=hosts, any_address=settings.allow_remote, sinks=sinks)
+    door = Door(hosts, any_address=settings.allow_remote, token=settings.access_token)
+    gateway = Gateway(relay, door, recent, sinks=sinks)
     server = Server(gateway, grace_s=settings.grace_s, handle_signals=handle_signals)
     return Proxy(server, listener, transport, relay, f"http://{_shown_host(settings.host)}:{port}", sinks)
 
@@ -319,7 +321,7 @@ def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
     if warning is not None:
         announce(warning.event, warning.text)
     if settings.allow_remote:
-        announce("listening_beyond_loopback", f"anyone who can reach {url} can send requests with their own keys here")
+        announce("listening_beyond_loopback", f"whoever can reach {url} and has the token can send requests here")
     products = settings.products
     prone = products.idle_prone[settings.product]
     everyone = ", ".join(sorted(name for name, is_prone in products.idle_prone.items() if is_prone))
@@ -379,13 +381,18 @@ def _check_address(settings: "Settings", *, loopback: bool) -> None:
         raise ConfigError(
             f"{settings.host} can be reached from other machines", hint="add --allow-remote if that is what you want"
         )
+    if settings.access_token is None:
+        raise ConfigError(
+            "--allow-remote needs an access token",
+            hint="set SAVEMODE_ACCESS_TOKEN to 16 characters or more; clients send it as x-savemode-token",
+        )
 
 
 def _check_upstream(settings: "Settings", port: int, listener: Any) -> None:
     from urllib.parse import urlsplit
 
     from savemode_cli.core.errors import ConfigError
-    from savemode_cli.proxy.server import is_loopback
+    from savemode_cli.proxy.door import is_loopback
 
     parts = urlsplit(settings.upstream)
     theirs = parts.port or {"http": 80, "https": 443}[parts.scheme]

@@ -58,8 +58,10 @@ from savemode_cli.proxy.accounts import Account, Accounts, Settled
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+TOKEN_HEADER = b"x-savemode-token"  # for our own door, and for nobody behind it
 _HOP_BY_HOP = frozenset(
     {
+        TOKEN_HEADER,
         b"connection",
         b"expect",  # answered by our own server before the body was read
         b"host",

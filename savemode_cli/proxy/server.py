@@ -1,23 +1,20 @@
 """
 The server side: HTTP in, one relay behind it.
 
-Rule of this file: it reads and writes HTTP and guards the door; what happens to a request is the relay's business. The
-hot path is a plain ASGI function; Starlette serves our own pages under `/-/`.
+Rule of this file: it reads and writes HTTP. Who may come in is the door's business, what happens to a request the
+relay's. The hot path is a plain ASGI function; Starlette serves our own pages under `/-/`.
 """
 
 import asyncio
 import contextlib
 import ctypes
 import gc
-import ipaddress
 import logging
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, cast
-from uuid import uuid4
 
 import httpx
 import uvicorn
@@ -30,12 +27,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from savemode_cli.core.errors import ConfigError, UpstreamUnreachable
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
-from savemode_cli.core.messages import MAX_BODY_BYTES, MESSAGES_PATH, error_body
+from savemode_cli.core.messages import MAX_BODY_BYTES, MESSAGES_PATH
 from savemode_cli.core.record import Sink
-from savemode_cli.proxy.relay import Inbound, Outbound, RawHeaders, Relay, own_answer
+from savemode_cli.proxy.door import Door
+from savemode_cli.proxy.relay import Inbound, Outbound, Relay
 
 OWN_PATHS = b"/-/"
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HANG_UP_GRACE_S = 0.05
 """
@@ -46,18 +43,15 @@ over before a client could have left.
 
 class Gateway:
     """
-    The ASGI application. `hosts` are the names under which we may be addressed, besides loopback and, if
-    `any_address`, every IP address: a web page can make a browser come here, but not under these names. `recent` are the
-    last exchanges, for `/-/exchanges`; `sinks` those whose health is ours to tell.
+    The ASGI application. `recent` are the last exchanges, for `/-/exchanges`; `sinks` those whose health is ours to tell.
     """
 
     def __init__(
         self,
         relay: Relay,
+        door: Door,
         recent: Collection[Exchange] = (),
         *,
-        hosts: frozenset[str] = frozenset(),
-        any_address: bool = False,
         sinks: Sequence[Sink] = (),
     ) -> None:
         """
@@ -65,8 +59,7 @@ class Gateway:
         """
         self.relay = relay
         self.requests = 0
-        self._hosts = LOOPBACK_NAMES | hosts
-        self._any_address = any_address
+        self._door = door
         self._started = time.monotonic()
         self._recent = recent
         self._sinks = sinks
@@ -78,7 +71,7 @@ class Gateway:
         """
         if scope["type"] != "http":
             return
-        refusal = self._refusal(scope["headers"])
+        refusal = self._door.refusal(scope["headers"])
         if refusal is not None:
             await _respond(refusal, send)
         elif scope["raw_path"].startswith(OWN_PATHS):
@@ -107,26 +100,6 @@ class Gateway:
                 task.uncancel()
         finally:
             watch.stop()
-
-    def _refusal(self, headers: RawHeaders) -> Outbound | None:
-        """
-        The answer of a door that stays shut, or nothing. Source of the rule: DNS rebinding reaches loopback under a
-        foreign name.
-        """
-        known = dict(headers)
-        host, origin = known.get(b"host"), known.get(b"origin")
-        if host is None or not self._is_ours(host.decode("latin-1")):
-            return _refused("this Host is not ours; use the address that savemode printed (or --allow-host)")
-        if origin is not None and not self._is_ours(_authority(origin.decode("latin-1"))):
-            return _refused("requests from web pages are refused")
-        if b"upgrade" in known and (known.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in known):
-            # The HTTP parser takes what follows such a head for the other protocol, so the body would be lost.
-            return _refused("an Upgrade cannot be offered together with a body; send plain HTTP/1.1", status=400)
-        return None
-
-    def _is_ours(self, authority: str) -> bool:
-        name = _host_of(authority)
-        return name in self._hosts or (self._any_address and _is_address(name))
 
     async def _health(self, _request: Request) -> JSONResponse:
         relay = self.relay
@@ -259,41 +232,6 @@ async def _respond(out: Outbound, send: Send) -> None:
     async for chunk in out.chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _refused(why: str, *, status: int = 403) -> Outbound:
-    request_id = f"req_sm_{uuid4().hex[:20]}"
-    api_type = "permission_error" if status == 403 else "invalid_request_error"
-    out = own_answer(status, error_body(api_type, why, request_id), request_id)
-    return replace(out, headers=[*out.headers, (b"connection", b"close")])
-
-
-def _authority(origin: str) -> str:
-    return origin.partition("://")[2]
-
-
-def _host_of(authority: str) -> str:
-    """
-    The name or address in `name:port`, `[address]:port` or either without a port.
-    """
-    if authority.startswith("["):
-        return authority[1:].partition("]")[0].lower()
-    return authority.partition(":")[0].lower()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def is_loopback(host: str) -> bool:
-    """
-    Whether a listening address can be reached from this machine only.
-    """
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.processes import LONGEST_S, SAVEMODE, environment, post, savemode_here, serving
+from tests.cli.processes import LONGEST_S, SAVEMODE, environment, post, running, savemode_here, serving
 from tests.conftest import FLAG
 from tests.streams import refusal, sse, stalls_after, streamed_text
 from tests.upstream import Received, Script, Upstream, reply
@@ -194,8 +194,21 @@ def test_public_address_is_announced(upstream: Upstream) -> None:
     """
     With the option it is taken, and said aloud.
     """
-    with serving(upstream.url, "--host", "0.0.0.0", "--allow-remote") as (server, _):
+    words = ("serve", "--port", "0", "--upstream", upstream.url, "--host", "0.0.0.0", "--allow-remote")
+    with running(*SAVEMODE, *words, SAVEMODE_ACCESS_TOKEN="0123456789abcdef") as server:
         server.err.wait_for("WARNING listening_beyond_loopback: ")
+
+
+def test_public_address_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whoever can reach a public address could spend the budget: without a token it is not opened, nor with a poor one.
+    """
+    said = one_error("--host", "0.0.0.0", "--port", "0", "--allow-remote")
+    monkeypatch.setenv("SAVEMODE_ACCESS_TOKEN", "too-short")
+    poor = one_error("--host", "0.0.0.0", "--port", "0", "--allow-remote")
+
+    assert "SAVEMODE_ACCESS_TOKEN" in said
+    assert "too-short" not in poor
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from savemode_cli.core.messages import MAX_BODY_BYTES
-from savemode_cli.proxy.server import is_loopback, listen
+from savemode_cli.proxy.server import listen
 from tests.conftest import FLAG
-from tests.proxy.wire import BOUND_S, CHUNKED, LAST_CHUNK, OK, CutShort, End, Wire, Wired, chunk, exchange, request
+from tests.proxy.wire import BOUND_S, CHUNKED, LAST_CHUNK, OK, CutShort, End, Wire, chunk, exchange, request
 from tests.upstream import Received, RunningProxy, Upstream, running_proxy
 
 STREAM = b'{"model":"claude-opus-5-5","stream":true}'
@@ -440,98 +440,7 @@ def test_body_behind_an_offered_upgrade_is_refused(wired: RunningProxy) -> None:
     assert wired.exchanges == []
 
 
-# The door.
-
-RAW_HEALTH = "GET /-/health HTTP/1.1\r\n{}\r\n"
-
-
-def knock(port: int, *lines: str) -> Wired:
-    """
-    The answer to a request for `/-/health` with these header lines.
-    """
-    with End.to(port) as client:
-        client.send(RAW_HEALTH.format("".join(f"{line}\r\n" for line in lines)).encode())
-        return client.message()
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["host: evil.example"],
-        ["host: evil.example:8787"],
-        ["host: 127.0.0.1.evil.example"],
-        ["host: 10.0.0.1"],
-        ["host: [::2]:80"],
-        ["host:"],
-        [],
-        ["host: localhost", "origin: https://evil.example"],
-        ["host: localhost", "origin: https://localhost.evil.example"],
-        ["host: localhost", "origin: null"],
-        ["host: localhost", "origin:"],
-    ],
-    ids=str,
-)
-def test_door_stays_shut(wired: RunningProxy, lines: list[str]) -> None:
-    """
-    A foreign name, no name, a foreign page: 403 in the API's envelope.
-    """
-    got = knock(wired.port, *lines)
-    envelope = json.loads(got.body)
-
-    assert (got.status, envelope["error"]["type"]) == (403, "permission_error")
-    assert got.all(b"request-id") == [envelope["request_id"].encode()]
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["host: localhost"],
-        ["host: LOCALHOST:8787"],
-        ["host: 127.0.0.1:1"],
-        ["host: [::1]"],
-        ["host: [::1]:8787"],
-        ["host: 127.0.0.1", "origin: http://127.0.0.1:8787"],
-        ["host: 127.0.0.1", "origin: http://localhost"],
-        ["host: [::1]", "origin: http://[::1]:8787"],
-    ],
-    ids=str,
-)
-def test_door_opens(wired: RunningProxy, lines: list[str]) -> None:
-    """
-    Under loopback's names, in any spelling and with any port, also as an origin.
-    """
-    assert knock(wired.port, *lines).status == 200
-
-
-@pytest.mark.parametrize(("name", "status"), [("proxy.test", 200), ("PROXY.test:1", 200), ("other.test", 403)])
-def test_allowed_host(wire: Wire, name: str, status: int) -> None:
-    """
-    `--allow-host` adds a name.
-    """
-    with running_proxy(wire.url, allow_host=("proxy.test",)) as proxy:
-        assert knock(proxy.port, f"host: {name}").status == status
-
-
-@pytest.mark.parametrize(("name", "status"), [("10.0.0.1:1", 200), ("[fe80::1]", 200), ("evil.example", 403)])
-def test_any_address_is_ours_beyond_loopback(wire: Wire, name: str, status: int) -> None:
-    """
-    Where other machines may come, an address is no foreign name; a name still is.
-    """
-    with running_proxy(wire.url, allow_remote=True) as proxy:
-        assert knock(proxy.port, f"host: {name}").status == status
-
-
-@pytest.mark.parametrize("lines", [["host: evil.example"], ["host: localhost", "origin: null"]])
-def test_nothing_passes_a_shut_door(wire: Wire, wired: RunningProxy, lines: list[str]) -> None:
-    """
-    What is refused at the door reaches no upstream and no record.
-    """
-    with End.to(wired.port) as client:
-        client.send("\r\n".join(["POST /v1/messages HTTP/1.1", *lines, "content-length: 2", "", "{}"]).encode())
-        assert client.message().status == 403
-
-    assert not wire.waiting()
-    assert wired.exchanges == []
+# Our own pages.
 
 
 def test_health(upstream: Upstream, proxy: RunningProxy) -> None:
@@ -562,16 +471,6 @@ def test_own_paths_are_not_forwarded(wire: Wire, wired: RunningProxy, path: str)
     """
     assert exchange(wired.port, request("POST", path, b"{}")).status == 404
     assert not wire.waiting()
-
-
-@pytest.mark.parametrize(
-    ("host", "ours"), [("localhost", True), ("127.1.2.3", True), ("::1", True), ("0.0.0.0", False), ("a.test", False)]
-)
-def test_is_loopback(host: str, ours: bool) -> None:
-    """
-    Only what this machine alone can reach is.
-    """
-    assert is_loopback(host) == ours
 
 
 # Connections.
