@@ -39,6 +39,11 @@ _AUTHORIZATION = b"authorization"
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.IGNORECASE)
 _SESSION_IN_USER_ID = re.compile(r"_session_([0-9a-fA-F-]{36})$")
 _PRODUCT_PATH = re.compile(r"/([^/]+)(/v1/.*)")
+_COUNTED = (MESSAGES_PATH, BATCHES_PATH)
+_DECODINGS = 3  # each server on the way to the model may decode once
+_ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
+_NO_TEXT = re.compile(r"[\x00-\x20\x7f]")
+_MOST_SHOWN = 64  # characters of somebody else's text in an error
 _OAUTH_TOKEN = re.compile(r"bearer\s+sk-ant-oat", re.IGNORECASE)
 
 
@@ -116,7 +121,7 @@ def read_route(path: str, products: Products = PRODUCTS) -> Route:
     Read a request's path; `/v1/messages` is the default product's, `/{product}/v1/messages` that product's.
 
     Raises:
-        BadHeader: `/{product}/v1/messages` names no known product.
+        BadHeader: `/{product}/v1/messages`, or its batches, names no known product.
     """
     product = products.default
     match = _PRODUCT_PATH.fullmatch(path)
@@ -124,10 +129,31 @@ def read_route(path: str, products: Products = PRODUCTS) -> Route:
         known = products.resolve(match[1])
         if known is not None:
             product, path = known, match[2]
-        elif match[2] == MESSAGES_PATH:
+        elif match[2] in _COUNTED:
             names = ", ".join(sorted({*products.idle_prone, *products.aliases}))
-            raise BadHeader(f"unknown product {match[1]!r} in the path", hint=f"known products: {names}")
+            raise BadHeader(f"unknown product {match[1][:_MOST_SHOWN]!r} in the path", hint=f"known products: {names}")
     return Route(product, path, _kind(path))
+
+
+def check_spelling(route: Route, target: str) -> None:
+    """
+    Refuse to send a POST to a `target` (the route's path below the upstream's) which a server behind us may take for one
+    that costs money, and which is not spelled as one.
+
+    What is counted must not depend on how the server behind us reads a path, so there is one spelling, and the others go
+    nowhere: `//v1/messages`, `/v1/./messages/`, `/v1/%6dessages`, `/V1/messages;x`.
+
+    Raises:
+        BadHeader: it is such a path.
+    """
+    if route.path in _COUNTED:
+        return
+    meant = next((one for one in _COUNTED if _loosely(target).endswith(one)), None)
+    if meant is not None:
+        raise BadHeader(
+            f"the path may be taken for {meant}, and is not spelled like it: it would be neither counted nor capped",
+            hint=f"send it to {meant}, or to /PRODUCT{meant}",
+        )
 
 
 def read_caller(headers: Headers, product: str, products: Products = PRODUCTS) -> Caller:
@@ -217,6 +243,23 @@ def _kind(path: str) -> Kind:
     if path == BATCHES_PATH or path.startswith(f"{BATCHES_PATH}/"):
         return "batches"
     return "other"
+
+
+def _loosely(path: str) -> str:
+    """
+    A path as the most lenient of servers reads it.
+    """
+    for _ in range(_DECODINGS):
+        path = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), path)
+    path = _NO_TEXT.sub("", path).replace("\\", "/").casefold()
+    segments: list[str] = []
+    for segment in re.split(r"[?#]", path)[0].split("/"):
+        name = segment.partition(";")[0]  # the rest are parameters to some
+        if name == "..":
+            segments[-1:] = []
+        elif name not in ("", "."):
+            segments.append(name)
+    return "/" + "/".join(segments)
 
 
 def _text(value: bytes) -> str:

@@ -20,8 +20,9 @@ from savemode_cli.core.admission import Decision, Refused, refusal
 from savemode_cli.core.caller import (
     PRODUCTS,
     Caller,
-    Kind,
     Products,
+    Route,
+    check_spelling,
     read_caller,
     read_route,
     session_key,
@@ -309,6 +310,17 @@ class Relay:
         self._choices: OrderedDict[str, Choice] = OrderedDict()
         self._base_url = httpx.URL("http://upstream")  # the transport knows the address; the target is an extension
 
+    def judges(self, method: str, raw_path: bytes) -> bool:
+        """
+        Whether a request's body is needed whole: it is a model call.
+        """
+        try:
+            return (
+                method == "POST" and read_route(raw_path.decode("latin-1"), self.settings.products).kind == "messages"
+            )
+        except BadHeader:
+            return False
+
     def gate(self, flags: dict[str, str] | None = None) -> GateState:
         """
         The gate as it stands now, for a request with these flags.
@@ -368,6 +380,9 @@ class Relay:
             # `*@elsewhere/` behind the upstream's address would be a request, with its key, to another host.
             raise BadHeader("the request's target is not a path", hint="send one that begins with /")
         route = read_route(inbound.path, settings.products)
+        target = settings.upstream_path + route.path.encode("latin-1")
+        if inbound.method == "POST":
+            check_spelling(route, target.decode("latin-1"))
         caller = read_caller(inbound.headers, route.product, settings.products)
         journal.caller = caller
         journal.product = caller.product
@@ -380,17 +395,16 @@ class Relay:
                 headers = _with_beta(headers)
         elif route.kind in ("count_tokens", "batches"):
             journal.skip(route.kind.replace("_", "-"), f"{route.kind} bodies are left alone")
-        self._reserve(inbound, caller, route.kind, journal)
-        target = settings.upstream_path + route.path.encode("latin-1")
+        self._reserve(inbound, caller, route, journal)
         return (target + b"?" + inbound.query if inbound.query else target), headers
 
-    def _reserve(self, inbound: Inbound, caller: Caller, kind: Kind, journal: _Journal) -> None:
+    def _reserve(self, inbound: Inbound, caller: Caller, route: Route, journal: _Journal) -> None:
         """
         Hold the money of a model call. What is free is only told where the budgets stand; a batch, whose bill comes with
         its results, may start while there is money left.
         """
         now = journal.started_at
-        if kind == "messages" and inbound.method == "POST":
+        if route.kind == "messages" and inbound.method == "POST":
             size = journal.request_bytes
             session = journal.session or ""
             journal.account = self.accounts.reserve(
@@ -400,7 +414,7 @@ class Relay:
             journal.told = journal.decision.headers()
             return
         standing = self.accounts.look(caller, inbound.headers, now)
-        starts_batch = kind == "batches" and inbound.method == "POST" and inbound.path.endswith(BATCHES_PATH)
+        starts_batch = inbound.method == "POST" and route.path == BATCHES_PATH
         journal.told = standing.headers()
         if starts_batch or not isinstance(standing, Refused):
             journal.decision = standing

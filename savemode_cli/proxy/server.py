@@ -27,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from savemode_cli.core.errors import ConfigError, UpstreamUnreachable
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
-from savemode_cli.core.messages import MAX_BODY_BYTES, MESSAGES_PATH
+from savemode_cli.core.messages import MAX_BODY_BYTES
 from savemode_cli.core.record import Sink
 from savemode_cli.proxy.door import Door
 from savemode_cli.proxy.relay import Inbound, Outbound, Relay
@@ -81,7 +81,8 @@ class Gateway:
             await self._relay(scope, receive, send)
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inbound = await _read(scope, receive)
+        judged = self.relay.judges(scope["method"], scope["raw_path"])
+        inbound = await _read(scope, receive, limit=MAX_BODY_BYTES if judged else 0)
         if inbound is None:
             return
         watch = _HangUp(receive, inbound)
@@ -191,13 +192,12 @@ class _Upload(httpx.AsyncByteStream):
             self.done = True
 
 
-async def _read(scope: Scope, receive: Receive) -> Inbound | None:
+async def _read(scope: Scope, receive: Receive, *, limit: int) -> Inbound | None:
     """
-    The request with its body: whole if it is to be judged and not too large, else as a stream. None: the client left.
+    The request with its body: whole if it has no more than `limit` bytes, else as a stream. None: the client left.
     """
     pieces: list[bytes] = []
     size = 0
-    limit = MAX_BODY_BYTES if _is_judged(scope) else 0
     body: bytes | _Upload
     while True:
         message = await receive()
@@ -215,11 +215,6 @@ async def _read(scope: Scope, receive: Receive) -> Inbound | None:
     if isinstance(body, _Upload):
         body.inbound = inbound
     return inbound
-
-
-def _is_judged(scope: Scope) -> bool:
-    path: bytes = scope["raw_path"]
-    return scope["method"] == "POST" and path.endswith(MESSAGES_PATH.encode())
 
 
 async def _respond(out: Outbound, send: Send) -> None:

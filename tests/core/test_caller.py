@@ -7,10 +7,13 @@ import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from savemode_cli.core.caller import (
     Caller,
     Products,
+    check_spelling,
     read_caller,
     read_route,
     session_key,
@@ -87,6 +90,71 @@ def test_unknown_product_names_the_known_ones() -> None:
 
     assert "posthog_code" in caught.value.hint
     assert "twig" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/messages/", "/v1/messages"),
+        ("//v1/messages", "/v1/messages"),
+        ("/v1/./messages", "/v1/messages"),
+        ("/x/y/../../v1/messages", "/v1/messages"),
+        ("/v1/x/../messages", "/v1/messages"),
+        ("/v1/%6dessages", "/v1/messages"),
+        ("/v1/%25256dessages", "/v1/messages"),
+        ("/v1/messages%0d%0a", "/v1/messages"),
+        ("/V1\\Messages;a=b", "/v1/messages"),
+        ("/a/b/v1/messages", "/v1/messages"),
+        ("/v1/messages%3Fx%23y", "/v1/messages"),
+        ("/v1/messages/batches/", "/v1/messages/batches"),
+        ("/v1/messages/%62atches", "/v1/messages/batches"),
+        ("/v1/messages", None),
+        ("/wizard/v1/messages", None),
+        ("/v1/messages/batches", None),
+        ("/v1/messages/batches/b_1/cancel", None),
+        ("/v1/messages/count_tokens", None),
+        ("/v1/messages/../models", None),
+        ("/v1/messages%", None),
+        ("/v1/files/%zz", None),
+        ("/", None),
+        ("", None),
+    ],
+)
+def test_spelling(path: str, meant: str | None) -> None:
+    """
+    A path that some server may read as a model call is one, or is refused with the spelling that is wanted.
+    """
+    route = read_route(path)
+    if meant is None:
+        check_spelling(route, route.path)
+        return
+
+    with pytest.raises(BadHeader) as caught:
+        check_spelling(route, route.path)
+
+    assert f"send it to {meant}, " in caught.value.hint
+
+
+def test_spelling_below_an_upstream() -> None:
+    """
+    What counts is the path as the upstream sees it.
+    """
+    with pytest.raises(BadHeader):
+        check_spelling(read_route("/messages"), "/v1/messages")
+    check_spelling(read_route("/v1/messages"), "/gateway/v1/messages")
+
+
+@given(st.text("/.;%v1mesag25fFe\\", max_size=30))
+def test_spelling_of_anything(path: str) -> None:
+    """
+    Any path is judged: it passes or is refused, and a path that passes as no model call never ends like one.
+    """
+    try:
+        route = read_route(f"/{path}")
+        check_spelling(route, route.path)
+    except BadHeader:
+        return
+    assert route.kind in ("messages", "batches") or not route.path.endswith("/v1/messages")
 
 
 def test_products_are_configurable() -> None:
