@@ -35,16 +35,17 @@ class TokenEstimate:
     """
     Bytes per token by kind of content, and what a block costs besides. All of it is an estimate.
 
-    The defaults are rules of thumb (English prose near 4, code and JSON near 3), not measurements. An image is charged
+    The defaults for text and data are what recorded usage of Fable 5 and Sonnet 5 came to (the first half of the trace in
+    `tests/recorded.py`); older models take about a quarter fewer tokens. The rest are rules of thumb. An image is charged
     whole: its pixels decide, up to about 1,600 tokens, and its base64 says little of them. A document's bytes are mostly
     fonts and compression. `tail_tokens` stand behind the last block: what opens the model's turn is in every prompt, and
     is why `input_tokens` is 1 to 3 and not 0 where everything else was cached.
     """
 
-    text: float = 3.8
-    data: float = 3.0
-    tool: float = 3.3
-    thinking: float = 3.8
+    text: float = 2.9
+    data: float = 2.5
+    tool: float = 3.0
+    thinking: float = 2.9
     document: float = 30.0
     image_tokens: float = 1500.0
     block_tokens: float = 4.0
@@ -69,28 +70,41 @@ class TokenEstimate:
         """
         Tokens of a whole stretch, estimated and unrounded.
         """
-        return sum(self.by_kind(stretch).values())
+        return sum(self.parts(stretch))
+
+    def parts(self, stretch: Sizes) -> list[float]:
+        """
+        What makes up `tokens_of`: the content of each kind, then the blocks as such.
+        """
+        content = [self._content_tokens(kind, stretch.sizes[kind], stretch.blocks[kind]) for kind in KINDS]
+        return [*content, self.block_tokens * sum(stretch.blocks.values())]
+
+    def scaled(self, factors: Sequence[float]) -> "TokenEstimate":
+        """
+        The estimate whose every part is so many times as large.
+        """
+        text, data, tool, thinking, document, image, block = factors
+        return replace(
+            self,
+            text=self.text / text,
+            data=self.data / data,
+            tool=self.tool / tool,
+            thinking=self.thinking / thinking,
+            document=self.document / document,
+            image_tokens=self.image_tokens * image,
+            block_tokens=self.block_tokens * block,
+        )
 
     def _content_tokens(self, kind: Kind, size: int, blocks: int) -> float:
         if kind == "image":
             return self.image_tokens * blocks
         return size / float(getattr(self, kind))
 
-    def by_kind(self, stretch: Sizes) -> dict[Kind, float]:
-        """
-        Tokens of a stretch by kind of content, estimated and unrounded.
-        """
-        return {
-            kind: self._content_tokens(kind, stretch.sizes.get(kind, 0), stretch.blocks.get(kind, 0))
-            + self.block_tokens * stretch.blocks.get(kind, 0)
-            for kind in KINDS
-        }
-
 
 DEFAULT_ESTIMATE = TokenEstimate()
 
 _PULL = 0.01
-"""How much a kind is held at its default: against one sample that is wholly of that kind, as a hundredth of a sample."""
+"""How much a part is held at its default: as much as a hundredth of a sample that is made of nothing else."""
 
 _LEAST, _MOST = 0.02, 50.0
 """A fit that wants more than this has been given something else than what it thinks it has; it stops here."""
@@ -98,35 +112,19 @@ _LEAST, _MOST = 0.02, 50.0
 
 def calibrated(samples: Iterable[tuple[Sizes, int]], start: TokenEstimate = DEFAULT_ESTIMATE) -> TokenEstimate:
     """
-    The estimate that fits recorded token counts best: one factor for each kind, by least squares of relative errors.
+    The estimate that fits recorded token counts best: one factor for each part, by least squares of relative errors.
 
-    A kind of which the samples say little stays near where it started. Samples without tokens say nothing.
+    A part of which the samples say little stays near where it started. Samples without tokens say nothing.
     """
-    rows: list[list[float]] = []
-    for stretch, tokens in samples:
-        if tokens > 0:
-            parts = start.by_kind(stretch)
-            rows.append([parts[kind] / tokens for kind in KINDS])
-    factors = _least_squares(rows)
-    for index, factor in enumerate(factors):
-        factors[index] = min(max(factor, _LEAST), _MOST)
-    text, data, tool, thinking, document, image = factors
-    return replace(
-        start,
-        text=start.text / text,
-        data=start.data / data,
-        tool=start.tool / tool,
-        thinking=start.thinking / thinking,
-        document=start.document / document,
-        image_tokens=start.image_tokens * image,
-    )
+    rows = [[part / tokens for part in start.parts(stretch)] for stretch, tokens in samples if tokens > 0]
+    return start.scaled([min(max(factor, _LEAST), _MOST) for factor in _least_squares(rows)])
 
 
 def _least_squares(rows: Sequence[Sequence[float]]) -> list[float]:
     """
     The factors x with rows . x nearest to one everywhere, each pulled a little towards one: (R'R + p) x = R'1 + p.
     """
-    count = len(KINDS)
+    count = len(KINDS) + 1
     matrix = [
         [sum(row[i] * row[j] for row in rows) + (_PULL if i == j else 0.0) for j in range(count)] for i in range(count)
     ]

@@ -3,6 +3,7 @@ How fast savemode is, beside what it is measured against; nothing in here assert
 
     python -m tests.benchmarks.transform    the edit of a request body, beside a copy and a search
     python -m tests.benchmarks.proxy        latency, throughput, streaming and memory, beside a plain pass-through
+    python -m tests.benchmarks.cache        the model of the prompt cache: its speed, and how right it is on real traffic
     python -m tests.benchmarks.startup      `savemode --help`, beside an empty Python
 
 Each takes `--quick` for a short run and `--json` for machines; `proxy` takes `--command` to measure another proxy in

@@ -215,6 +215,10 @@ def test_spelling_is_not_content(before: str, after: str) -> None:
         ('"/ \\\\/ é 😀 \\n \\u0001"', '"\\/ \\\\\\/ \\u00e9 \\ud83d\\ude00 \\n \\u0001"'),
         ('"\\\\u0041"', '"\\u005cu0041"'),
         ('"\\u001b[0m"', '"\\u001B[0m"'),
+        ('"\\n"', '"\\u000a"'),
+        ('"\\\\u0041B/"', '"\\\\u0041\\u0042\\/"'),
+        ('"\\\\/B"', '"\\\\/\\u0042"'),
+        ('"\\\\\\\\AB"', '"\\\\\\\\\\u0041\\u0042"'),
     ],
 )
 def test_every_way_to_escape_a_character_is_the_same_content(one: str, other: str) -> None:
@@ -225,6 +229,14 @@ def test_every_way_to_escape_a_character_is_the_same_content(one: str, other: st
 
     assert json.loads(one) == json.loads(other)
     assert prompt_of((body % one).encode()).chain == prompt_of((body % other).encode()).chain
+
+
+def test_half_a_surrogate_pair_is_refused_as_text() -> None:
+    """
+    It is no character, so no text that the API could cache.
+    """
+    with pytest.raises(BadInput):
+        prompt_of(b'{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"\\ud83d"}]}]}')
 
 
 @pytest.mark.parametrize(
@@ -352,7 +364,7 @@ def test_older_models_forget_thinking_when_a_person_speaks(model: str, forgets: 
 
 def test_runs_of_calls_and_of_results_are_one_position() -> None:
     """
-    Source: WIRE 1.4. What is nested in a result stands at its position.
+    Source: WIRE 1.4. What is nested in a result is a position of its own, and parts the run it stands in.
     """
     messages = [
         user(text("q")),
@@ -362,7 +374,7 @@ def test_runs_of_calls_and_of_results_are_one_position() -> None:
     ]
     prompt = read(a_body(tools=None, system=None, messages=messages))
 
-    assert prompt.positions == (0, 1, 2, 2, 2, 3, 3, 3, 3, 3, 4, 5, 6, 7)
+    assert prompt.positions == (0, 1, 2, 2, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10)
 
 
 @pytest.mark.parametrize(
