@@ -425,7 +425,7 @@ class Relay:
         status, headers, body = refusal(decision, journal.id)
         journal.status = status
         journal.error = f"budget: {decision.reason}"
-        return Outbound(status, [*headers, (b"content-length", b"%d" % len(body))], _once(body))
+        return Outbound(status, [*headers, (b"content-length", b"%d" % len(body))], once(body))
 
     def _settle(self, journal: _Journal) -> Settled | None:
         journal.conclude()
@@ -558,15 +558,24 @@ def own_answer(status: int, body: bytes, request_id: str) -> Outbound:
     """
     An answer that no upstream gave.
     """
-    headers = [
+    return Outbound(status, own_headers(body, request_id), once(body))
+
+
+def own_headers(body: bytes, request_id: str) -> RawHeaders:
+    """
+    Those of an answer that no upstream gave.
+    """
+    return [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"request-id", request_id.encode()),
     ]
-    return Outbound(status, headers, _once(body))
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
+async def once(body: bytes) -> AsyncIterator[bytes]:
+    """
+    A body that is all there.
+    """
     yield body
 
 

@@ -23,14 +23,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from savemode_cli.core.errors import ConfigError, UpstreamUnreachable
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.messages import MAX_BODY_BYTES
 from savemode_cli.core.record import Sink
-from savemode_cli.proxy.door import Door
-from savemode_cli.proxy.relay import Inbound, Outbound, Relay
+from savemode_cli.proxy.door import MAX_HEAD_BYTES, Door, refused
+from savemode_cli.proxy.relay import Inbound, Outbound, Relay, once
 
 OWN_PATHS = b"/-/"
 
@@ -71,9 +71,9 @@ class Gateway:
         """
         if scope["type"] != "http":
             return
-        refusal = self._door.refusal(scope["headers"])
-        if refusal is not None:
-            await _respond(refusal, send)
+        shut = self._door.refusal(scope["headers"])
+        if shut is not None:
+            await _respond(Outbound(shut.status, shut.headers, once(shut.body)), send)
         elif scope["raw_path"].startswith(OWN_PATHS):
             await self._own(scope, receive, send)
         else:
@@ -287,11 +287,41 @@ class _OneWriteTransport:
 
 class _Protocol(HttpToolsProtocol):
     """
-    uvicorn's protocol on such a transport.
+    uvicorn's protocol on such a transport: a head has an end, trailers are no headers, errors come in the envelope.
     """
+
+    _head_bytes = 0
+    _in_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", _OneWriteTransport(transport)))
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(431, "the request's head has no end")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._in_head = False
+        # What follows a chunked body comes after everything was judged, so it is dropped (RFC 9110, section 6.5.1).
+        self.headers = []
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, why: str) -> None:
+        self._in_head = False
+        out = refused(why, status, "invalid_request_error")
+        lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in out.headers), b"\r\n", out.body]
+        self.transport.write(b"".join(lines))
+        self.transport.close()
 
 
 class Server(uvicorn.Server):
