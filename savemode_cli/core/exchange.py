@@ -14,7 +14,7 @@ from savemode_cli.core.admission import Decision, Refused
 from savemode_cli.core.charge import Outcome, Settlement
 from savemode_cli.core.gate import GateState
 from savemode_cli.core.messages import dotted
-from savemode_cli.core.pricing import State, Usage
+from savemode_cli.core.pricing import Cost, State, Usage
 from savemode_cli.core.receipt import Receipt
 from savemode_cli.core.transform import Edit, Skip
 
@@ -26,10 +26,12 @@ class Exchange:
     """
     One request and its answer. Times are aware UTC, durations milliseconds, sizes bytes.
 
-    `first_byte_ms` is None if nothing was answered, `status` if nobody did. With `observed`, the edits were computed
+    `first_byte_ms` is None if nothing was answered, `status` if nobody did; `first_token_ms` is that of a stream's first
+    piece of content, None without one. With `observed`, the edits were computed
     and shown but the original was sent. `resent` says that the upstream refused the upgraded body and got the original.
     `decision` is None where no budget was asked, `settlement` where nothing was to be charged, `usage` where none was
-    reported; `told` are the budget headers of the answer.
+    reported; `told` are the budget headers of the answer. `cost` is what `usage` costs, split by side: less than what was
+    charged where the hold stood.
     """
 
     id: str
@@ -59,6 +61,10 @@ class Exchange:
     settlement: Settlement | None = None
     receipt: Receipt | None = None
     price_state: State | None = None
+    cost: Cost | None = None
+    stream: bool = False
+    stop_reason: str | None = None
+    first_token_ms: float | None = None
 
     @property
     def upgraded(self) -> int:
@@ -85,6 +91,7 @@ class Exchange:
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_ms": round(self.duration_ms, 3),
             "first_byte_ms": None if self.first_byte_ms is None else round(self.first_byte_ms, 3),
+            "first_token_ms": None if self.first_token_ms is None else round(self.first_token_ms, 3),
             "method": self.method,
             "path": self.path,
             "product": self.product,
@@ -92,6 +99,8 @@ class Exchange:
             "gate": {"on": self.gate.on, "why": self.gate.why},
             "status": self.status,
             "outcome": self.outcome,
+            "stream": self.stream,
+            "stop_reason": self.stop_reason,
             "upgraded": self.upgraded,
             "observed": self.observed,
             "resent": self.resent,
@@ -106,6 +115,8 @@ class Exchange:
             "usage": None if self.usage is None else usage_json(self.usage),
             "cost_nusd": self.cost_nusd,
             "cost_usd": None if self.cost_nusd is None else exact_usd(self.cost_nusd),
+            "cost_input_nusd": None if self.cost is None else self.cost.input_nusd,
+            "cost_output_nusd": None if self.cost is None else self.cost.output_nusd,
             "cost_basis": None if self.settlement is None else self.settlement.basis,
             "price": self.price_state,
             "receipt": None if self.receipt is None else self.receipt.to_json(),

@@ -158,6 +158,7 @@ class _Journal:
     resent: bool = False
     status: int | None = None
     first_byte_ms: float | None = None
+    first_token_ms: float | None = None
     response_bytes: int = 0
     outcome: Outcome = "ok"
     error: str = ""
@@ -218,6 +219,7 @@ class _Journal:
         return Record(self.exchange(settled), self.caller, content)
 
     def exchange(self, settled: Settled | None) -> Exchange:
+        bill = settled.bill if settled is not None else None
         return Exchange(
             id=self.id,
             started_at=self.started_at,
@@ -245,7 +247,11 @@ class _Journal:
             usage=settled.usage if settled is not None else None,
             settlement=settled.settlement if settled is not None else None,
             receipt=settled.receipt if settled is not None else None,
-            price_state=settled.bill.state if settled is not None and settled.bill is not None else None,
+            price_state=bill.state if bill is not None else None,
+            cost=bill.cost if bill is not None else None,
+            stream=self.known.stream,
+            stop_reason=self.meter.stop_reason if self.meter is not None else None,
+            first_token_ms=self.first_token_ms,
         )
 
 
@@ -585,6 +591,8 @@ async def _counted(response: httpx.Response, journal: _Journal) -> AsyncIterator
         journal.response_bytes += len(chunk)
         if meter is not None:
             meter.feed(chunk)
+            if journal.first_token_ms is None and meter.emitted_chars:
+                journal.first_token_ms = journal.elapsed_ms()
         if kept is not None:
             kept.add(chunk, journal.response_bytes)
         yield chunk

@@ -75,6 +75,8 @@ def test_json_lines(upstream: Upstream) -> None:
         "request_bytes",
         "response_bytes",
         "cost_nusd",
+        "cost_input_nusd",
+        "cost_output_nusd",
     }
 
 

@@ -10,11 +10,11 @@ import pytest
 from savemode_cli.core.charge import Settlement
 from savemode_cli.core.exchange import Exchange, edit_json, skip_json
 from savemode_cli.core.messages import MESSAGES_PATH
-from savemode_cli.core.pricing import Usage
+from savemode_cli.core.pricing import Cost, Usage
 from savemode_cli.core.receipt import Receipt
 from tests.builders import a_refusal, a_skip, a_standing, an_allowance, an_edit, an_exchange
 
-RENAMED = {"told": "budget", "decision": "budget", "settlement": "cost_basis", "price_state": "price"}
+RENAMED = {"told": "budget", "decision": "budget", "settlement": "cost_basis", "price_state": "price", "cost": "cost_input_nusd"}
 """What is not called for machines what it is called in the record."""
 
 
@@ -40,6 +40,7 @@ def test_json_holds_every_field() -> None:
         settlement=Settlement(4_000, "reported"),
         receipt=Receipt(cost_nusd=4_000),
         price_state="exact",
+        cost=Cost(3_000, 1_000),
     ).to_json()
 
     assert {RENAMED.get(one.name, one.name) for one in dataclasses.fields(Exchange)} <= set(shown)
@@ -51,8 +52,9 @@ def test_json_has_units_and_round_numbers() -> None:
     """
     Microseconds are enough; the time says its zone.
     """
-    shown = an_exchange().to_json()
+    shown = an_exchange(first_token_ms=15.67891).to_json()
 
+    assert shown["first_token_ms"] == 15.679
     assert (shown["schema_version"], shown["event"], shown["path"]) == (1, "request.done", MESSAGES_PATH)
     assert (shown["duration_ms"], shown["first_byte_ms"]) == (1234.568, 12.346)
     assert shown["started_at"] == "2026-11-24T12:00:00.123+00:00"
@@ -78,9 +80,11 @@ def test_json_of_money() -> None:
         usage=Usage(1, 2, 3, 4, 5, 6),
         settlement=Settlement(1_000_000_001, "estimated"),
         price_state="unpriced",
+        cost=Cost(1_000_000_000, 1),
     ).to_json()
 
     assert (shown["cost_nusd"], shown["cost_usd"]) == (1_000_000_001, "1.000000001")
+    assert (shown["cost_input_nusd"], shown["cost_output_nusd"]) == (1_000_000_000, 1)
     assert (shown["cost_basis"], shown["price"]) == ("estimated", "unpriced")
     assert shown["usage"] == {
         "input_tokens": 1,

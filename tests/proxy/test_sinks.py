@@ -3,6 +3,7 @@ What the sinks of a proxy are told, over real sockets.
 """
 
 import json
+import threading
 from asyncio import StreamWriter
 from dataclasses import dataclass, field
 
@@ -12,7 +13,8 @@ from savemode_cli.core.messages import MAX_BODY_BYTES
 from savemode_cli.core.record import Record
 from savemode_cli.core.transform import apply
 from tests.conftest import FLAG
-from tests.proxy.wire import exchange, request
+from tests.proxy.wire import End, exchange, request
+from tests.streams import stalls_after, streamed_text
 from tests.upstream import ANSWER, Received, Upstream, error, reply, running_proxy
 
 MARKED = (
@@ -125,3 +127,37 @@ def test_health_tells_how_the_sinks_are(upstream: Upstream) -> None:
         health = json.loads(exchange(proxy.port, request("GET", "/-/health")).body)
 
     assert (health["captures"], health["telemetry"]) == ("ok", "nobody is there")
+
+
+def test_a_stream_is_told_with_its_first_content_and_its_end(upstream: Upstream) -> None:
+    """
+    The clock of the first token stops at content, not at the headers, and not at the events before it.
+    """
+    begin, go_on = streamed_text("hel", "lo"), upstream.event()
+    upstream.script = stalls_after(begin[:3], go_on, begin[3:])
+    sink = Listener()
+    body = b'{"model":"claude-opus-5-5","max_tokens":1,"stream":true,"messages":[]}'
+    with running_proxy(upstream.url, sinks=[sink]) as proxy, End.to(proxy.port) as client:
+        client.send(request("POST", "/v1/messages", body))
+        client.head()
+        client.chunk()
+        threading.Event().wait(0.05)
+        upstream.set(go_on)
+        while client.chunk():
+            pass
+        proxy.exchange()
+    told = sink.records[0].exchange
+
+    assert (told.stream, told.stop_reason) == (True, "end_turn")
+    assert told.first_byte_ms is not None
+    assert told.first_token_ms is not None
+    assert told.first_byte_ms + 50 <= told.first_token_ms <= told.duration_ms
+
+
+def test_an_answer_that_is_no_stream_has_no_first_token(upstream: Upstream) -> None:
+    """
+    Its content comes at once: the time to it would say nothing.
+    """
+    exchange = told(upstream, Listener()).exchange
+
+    assert (exchange.stream, exchange.stop_reason, exchange.first_token_ms) == (False, "end_turn", None)
