@@ -214,10 +214,18 @@ def _tool(raw: Raw) -> _Block:
     A tool's definition. Web search's is part of the system level: switching it keeps what is cached of the tools.
     """
     members = _decode_members(raw)
-    lifetime = lifetime_of(_decode_any(members.pop(CONTROL, b"null")))
+    lifetime = _lifetime(members)
     name = _string(members.get("type"))
     content = b"" if name.startswith("web_search") else b"tool\0" + _members(members)
-    return _Block(content, "tool", sum(map(len, map(bytes, members.values()))), name, lifetime)
+    return _Block(content, "tool", sum(memoryview(raw).nbytes for raw in members.values()), name, lifetime)
+
+
+def _lifetime(members: dict[str, Raw]) -> Lifetime | None:
+    """
+    Take a block's marker out of its members: it is no content.
+    """
+    control = members.pop(CONTROL, None)
+    return None if control is None else lifetime_of(_decode_any(control))
 
 
 def _conversation(read: _Body) -> Iterator[_Block]:
@@ -277,7 +285,7 @@ def _blocks(content: str | Sequence[Raw], role: str) -> Iterator[_Block]:
 
 def _block(raw: Raw | bytes, role: str, depth: int, text_kind: Kind) -> Iterator[_Block]:
     members = _decode_members(raw)
-    lifetime = lifetime_of(_decode_any(members.pop(CONTROL, b"null")))
+    lifetime = _lifetime(members)
     name = _string(members.get("type"))
     inner_kind: Kind = "text" if name == "document" else "data"
     for nested in _nested(members):
@@ -298,17 +306,24 @@ def _nested(members: dict[str, Raw]) -> list[Raw]:
     Take the blocks inside a block out of its members: the content of a tool's result, or of a document's source.
     """
     content = members.get("content")
-    if content is not None and bytes(content)[:2] == b"[{":
+    if content is not None and _begins(content, b"[{"):
         del members["content"]
         return _decode_items(content)
     source = members.get("source")
     if source is not None and b'"content":[{' in bytes(source):
         inner = _decode_members(source)
         items = inner.pop("content", None)
-        if items is not None and bytes(items)[:2] == b"[{":
+        if items is not None and _begins(items, b"[{"):
             members["source"] = Raw(_members(inner))
             return _decode_items(items)
     return []
+
+
+def _begins(raw: Raw, opening: bytes) -> bool:
+    """
+    Whether a value is of the kind that opens like this; without a copy, as it may be a megabyte.
+    """
+    return memoryview(raw)[: len(opening)] == opening
 
 
 def _measured(name: str, members: dict[str, Raw], text_kind: Kind) -> tuple[Kind, int]:
@@ -327,7 +342,7 @@ def _measured(name: str, members: dict[str, Raw], text_kind: Kind) -> tuple[Kind
         case "tool_result":
             return "data", _text_length(members.get("content"))
         case _:
-            return "data", sum(len(bytes(raw)) for key, raw in members.items() if key not in _NOT_SHOWN)
+            return "data", sum(memoryview(raw).nbytes for key, raw in members.items() if key not in _NOT_SHOWN)
 
 
 _NOT_SHOWN = frozenset({"id", "type", "caller", "tool_use_id"})
@@ -349,7 +364,7 @@ def _thinking_length(members: dict[str, Raw]) -> int:
 
 def _document(members: dict[str, Raw]) -> tuple[Kind, int]:
     source = members.get("source")
-    inner = _decode_members(source) if source is not None and bytes(source)[:1] == b"{" else {}
+    inner = _decode_members(source) if source is not None and _begins(source, b"{") else {}
     size = _text_length(inner.get("data"))
     return ("text" if _string(inner.get("type")) == "text" else "document"), size
 
@@ -358,7 +373,7 @@ def _text_length(raw: Raw | None) -> int:
     """
     Bytes of a JSON string in UTF-8; 0 for what is no string.
     """
-    if raw is None or bytes(raw)[:1] != b'"':
+    if raw is None or not _begins(raw, b'"'):
         return 0
     return _utf8_length(_decode_text(raw))
 
@@ -368,7 +383,7 @@ def _utf8_length(text: str) -> int:
 
 
 def _string(raw: Raw | None) -> str:
-    return _decode_text(raw) if raw is not None and bytes(raw)[:1] == b'"' else ""
+    return _decode_text(raw) if raw is not None and _begins(raw, b'"') else ""
 
 
 def _members(members: dict[str, Raw]) -> bytes:
@@ -440,9 +455,5 @@ def _respelled(match: re.Match[bytes]) -> bytes:
         start -= 1
     # Behind an odd number of backslashes the first is no escape: it is the second half of an escaped backslash.
     plain = 0 if (match.start() - start) % 2 == 0 else len(rb"\/" if match[0][1:2] == b"/" else rb"\u0000")
-    escapes = match[0][plain:]
-    try:
-        spelled = msgspec.json.encode(_decode_text(b'"' + escapes + b'"'))[1:-1]
-    except (DecodeError, UnicodeDecodeError):
-        spelled = escapes.lower()  # half of a surrogate pair: no character, so there is no other spelling
+    spelled = msgspec.json.encode(_decode_text(b'"' + match[0][plain:] + b'"'))[1:-1]
     return match[0][:plain] + spelled

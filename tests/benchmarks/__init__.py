@@ -6,7 +6,8 @@ How fast savemode is, beside what it is measured against; nothing in here assert
     python -m tests.benchmarks.cache        the model of the prompt cache: its speed, and how right it is on real traffic
     python -m tests.benchmarks.startup      `savemode --help`, beside an empty Python
 
-Each takes `--quick` for a short run and `--json` for machines; `proxy` takes `--command` to measure another proxy in
-savemode's place, with `{port}` and `{upstream}` where they belong. Run them from the project's root with nothing else
-going on; on a busy machine the milliseconds drift, and the ratios, taken from interleaved runs, drift less.
+`cache` takes no options. Each of the others takes `--quick` for a short run and `--json` for machines; `proxy` takes
+`--command` to measure another proxy in savemode's place, with `{port}` and `{upstream}` where they belong. Run them
+from the project's root with nothing else going on; on a busy machine the milliseconds drift, and the ratios, taken from
+interleaved runs, drift less.
 """

@@ -231,12 +231,14 @@ def test_every_way_to_escape_a_character_is_the_same_content(one: str, other: st
     assert prompt_of((body % one).encode()).chain == prompt_of((body % other).encode()).chain
 
 
-def test_half_a_surrogate_pair_is_refused_as_text() -> None:
+@pytest.mark.parametrize("half", [b"\\ud83d", b"\\ude00", b"\\ud83dx", b"\\ud83d\\u0041"])
+@pytest.mark.parametrize("place", [b'"type":"text","text":"%b"', b'"type":"tool_use","id":"a","input":{"a":"%b"}'])
+def test_half_a_surrogate_pair_is_refused(half: bytes, place: bytes) -> None:
     """
-    It is no character, so no text that the API could cache.
+    It is no character, so nothing that the API could read and cache.
     """
     with pytest.raises(BadInput):
-        prompt_of(b'{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"\\ud83d"}]}]}')
+        prompt_of(b'{"model":"m","messages":[{"role":"user","content":[{%b}]}]}' % (place % half))
 
 
 @pytest.mark.parametrize(
@@ -362,6 +364,33 @@ def test_older_models_forget_thinking_when_a_person_speaks(model: str, forgets: 
     assert during.chain[: ONE + 1] == after.chain[: ONE + 1]
 
 
+def test_older_models_keep_thinking_where_no_person_spoke() -> None:
+    """
+    A conversation that holds only answers to calls has nothing to strip.
+    """
+    thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    prompt = read({"model": "claude-sonnet-4-0", "messages": [assistant(thinking, call()), user(result())]})
+
+    assert prompt.kinds == ("thinking", "data", "data")
+
+
+def test_an_empty_string_is_no_block() -> None:
+    """
+    Neither a system prompt nor a message of no text has a place in the chain.
+    """
+    assert read({"model": "m", "system": "", "messages": [{"role": "user", "content": ""}]}).chain == ()
+
+
+def test_a_stretch_holds_the_sizes_of_its_blocks() -> None:
+    """
+    What calibration is given: bytes and blocks of each kind, of some of the blocks.
+    """
+    stretch = read(a_body()).stretch(SYSTEM, CALL)
+
+    assert stretch.sizes["text"] == len("Be good.onetwo")
+    assert stretch.blocks == {"text": 3, "data": 0, "tool": 0, "thinking": 0, "document": 0, "image": 0}
+
+
 def test_runs_of_calls_and_of_results_are_one_position() -> None:
     """
     Source: WIRE 1.4. What is nested in a result is a position of its own, and parts the run it stands in.
@@ -389,6 +418,7 @@ def test_runs_of_calls_and_of_results_are_one_position() -> None:
         ({"type": "document", "source": {"type": "base64", "data": "x" * 40}}, "document", 40),
         ({"type": "document", "source": {"type": "text", "data": "x" * 40}}, "text", 40),
         ({"type": "document", "source": "?"}, "document", 0),
+        ({"type": "document", "source": {"type": "content", "meta": {"content": [{}]}}}, "document", 0),
         ({"type": "tool_use", "id": "1", "name": "n", "input": {"a": 1}}, "data", 10),
         ({"type": "tool_result", "tool_use_id": "1"}, "data", 0),
         ({"type": "tool_result", "tool_use_id": "1", "content": "four"}, "data", 4),
