@@ -1,0 +1,113 @@
+"""
+What is fuzzed, and what must hold of any bytes at all.
+
+Rule of this file: a target takes bytes and fails only by an exception that the code under test promised not to raise, or
+by an assertion that names a promise.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from savemode_cli.core.caller import PRODUCTS, Caller, read_caller, read_route
+from savemode_cli.core.errors import BadHeader, BadInput
+from savemode_cli.core.messages import facts, order_errors
+from savemode_cli.core.prompt import prompt_of
+from savemode_cli.core.transform import Policy, revert, transform
+from savemode_cli.core.usage import UsageMeter
+
+_PERSON = Caller("posthog_code", idle_prone=True)
+_TYPES = ("application/json", "text/event-stream", "text/event-stream; charset=utf-8", "text/html", "")
+_ENCODINGS = ("", "gzip", "br", "zstd", "deflate", "gzip, br", "identity", "x")
+_SMALL = 1 << 20
+
+
+def upgrade(data: bytes) -> None:
+    """
+    Any body: edits revert to it, a second pass adds nothing, and a legal order of TTLs stays legal.
+    """
+    for policy in (Policy("always"), Policy("always", compat=True)):
+        known = facts(data)
+        done = transform(data, policy, _PERSON, known)
+        assert revert(done.body, done.edits) == data, "edits revert"
+        if not done.edits:
+            assert done.body == data, "no edits means the original bytes"
+        after = facts(done.body)
+        assert not transform(done.body, policy, _PERSON, after).edits, "a second pass adds nothing"
+        before = order_errors([(one.path, one.lifetime) for one in known.breakpoints])
+        then = order_errors([(one.path, one.lifetime) for one in after.breakpoints])
+        assert before or not then or policy.compat, "legal stays legal"
+
+
+def meter(data: bytes) -> None:
+    """
+    Any answer, in any pieces: the meter says the same of it as of the whole, and never raises.
+    """
+    if len(data) < 2:
+        return
+    kind, coding = _TYPES[data[0] % len(_TYPES)], _ENCODINGS[(data[0] // 8) % len(_ENCODINGS)]
+    step, body = 1 + data[1] % 64, data[2:]
+    whole, pieces = (UsageMeter(kind, coding, max_decoded_bytes=_SMALL, max_event_bytes=_SMALL) for _ in range(2))
+    whole.feed(body)
+    whole.close()
+    for start in range(0, len(body), step):
+        pieces.feed(body[start : start + step])
+    pieces.close()
+    assert (whole.usage, whole.final, whole.broken) == (pieces.usage, pieces.final, pieces.broken), (
+        "chunks do not matter"
+    )
+    assert whole.emitted_chars == pieces.emitted_chars, "chunks do not matter"
+    assert whole.usage is None or min(whole.usage.input_tokens, whole.usage.output_tokens) >= 0, (
+        "counts are not negative"
+    )
+
+
+def headers(data: bytes) -> None:
+    """
+    Any path and headers: a caller, or the error that says which header is bad.
+    """
+    path, *lines = data.split(b"\n")
+    named = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    try:
+        route = read_route(path.decode("latin-1"), PRODUCTS)
+        read_caller(named, route.product, PRODUCTS)
+    except BadHeader:
+        pass
+
+
+def prompt(data: bytes) -> None:
+    """
+    Any body: a prompt whose parts add up, or the error that says why it is none.
+    """
+    try:
+        read = prompt_of(data)
+    except BadInput:
+        return
+    assert read.total_tokens >= 0, "tokens are not negative"
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "upgrade": upgrade,
+    "meter": meter,
+    "headers": headers,
+    "prompt": prompt,
+}
+
+
+def seeds(target: str) -> Iterator[bytes]:
+    """
+    Where to begin.
+    """
+    if target == "meter":
+        for file in sorted((Path(__file__).parents[1] / "data").glob("*.sse")):
+            yield b"\x01\x07" + file.read_bytes()
+        yield b'\x00\x07{"usage":{"input_tokens":1,"cache_creation":{"ephemeral_1h_input_tokens":2},"output_tokens":3}}'
+    elif target == "headers":
+        yield b'/array/v1/messages\nx-posthog-flag-a: true\nx-posthog-property-$b: c\nx-posthog-properties: {"a":1}'
+        yield b"/v1/messages\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\nauthorization: Bearer x"
+    else:
+        mark = b'"cache_control":{"type":"ephemeral"}'
+        yield b'{"model":"claude-opus-5-5","system":[{"type":"text","text":"a",' + mark + b'}],"messages":[]}'
+        yield (
+            b'{"model":"m","tools":[{"name":"t","input_schema":{},' + mark + b'}],"messages":[{"role":"user","content":'
+            b'[{"type":"tool_result","content":[{"type":"text","text":"x",' + mark + b"}]}]}]," + mark + b"}"
+        )
