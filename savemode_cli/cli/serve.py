@@ -247,7 +247,7 @@ def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) ->
         announce("ledger_unavailable", f"{error.message}; until it answers, requests go on uncounted")
         trouble = error.message
         ledger = cast("Ledger", UnavailableLedger(error, opened))
-    accounts = Accounts(ledger, lambda: table, announce, budgets=settings.budgets(), fail=settings.fail)
+    accounts = Accounts(ledger, table, announce, budgets=settings.budgets(), fail=settings.fail)
     accounts.ledger_trouble = trouble  # told already
     return accounts
 

@@ -7,6 +7,7 @@ Rule of this file: all judgement about a cap is here; a ledger only adds up and 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, assert_never
 
 from savemode_cli.core.budget import ALL, Limit, aware
@@ -92,6 +93,13 @@ class Standing:
         budget = self.limit.budget
         return advise(budget.limit_nusd, self.balance.used_nusd, budget.warn_at, budget.engage_at)
 
+    @property
+    def left_nusd(self) -> int:
+        """
+        What is left under the limit, never less than nothing.
+        """
+        return max(0, self.limit.nusd - self.balance.used_nusd)
+
     def reason(self, ask_nusd: int) -> Reason | None:
         """
         Why a request that asks for so much may not start; None if it may.
@@ -121,11 +129,29 @@ class Allowed:
     status: Status | None
     standings: tuple[Standing, ...] = ()
 
+    @property
+    def standing(self) -> Standing | None:
+        """
+        The tightest; None without a budget, or where no ledger answered.
+        """
+        return self.standings[0] if self.standings else None
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """
         The budget headers of the answer; none without a budget.
         """
-        return _headers(self.status, self.standings[0] if self.standings else None)
+        return _headers(self.status, self.standing)
+
+    def after(self, balances: Sequence[Balance]) -> "Allowed":
+        """
+        Where the same limits stand later, `balances` being theirs in the order of `standings`.
+
+        An override stays one, or a line would say `exceeded` of a request that somebody let through on purpose.
+        """
+        moved = [Standing(one.limit, balance) for one, balance in zip(self.standings, balances, strict=True)]
+        standings = _tightest_first(moved)
+        status = standings[0].verdict.status if standings and self.status != "override" else self.status
+        return Allowed(self.hold, status, standings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +195,7 @@ def decide(hold: Hold, standings: Sequence[Standing], *, override: bool) -> Deci
     An override lets it start, labelled, and it is charged all the same. Of several limits in the way one is named:
     a permanent one before one that waiting cures, then the one that resets last, for that is how long it takes.
     """
-    capped = tuple(sorted((one for one in standings if one.limit.capped), key=_tightness))
+    capped = _tightest_first(standings)
     if override or hold.override:
         return Allowed(replace(hold, override=True), "override", capped)
     refusals = [Refused(reason, one, hold.ask_nusd) for one in capped if (reason := one.reason(hold.ask_nusd))]
@@ -272,16 +298,26 @@ def refusal_message(decision: Refused) -> str:
 
 
 def _headers(status: Status | None, standing: Standing | None) -> list[tuple[bytes, bytes]]:
-    named: list[tuple[bytes, str | None]] = [(b"x-posthog-budget", status)]
-    if standing is not None:
-        remaining = None if status == "override" else usd(max(0, standing.limit.nusd - standing.balance.used_nusd))
-        named += [
-            (b"x-posthog-budget-remaining-usd", remaining),
-            (b"x-posthog-budget-state", standing.advice.state),
-            (b"x-posthog-budget-recommended-mode", standing.advice.recommended_mode),
-            (b"x-posthog-budget-resets-at", f"{standing.limit.resets_at:%Y-%m-%dT%H:%M:%SZ}"),
-        ]
-    return [(name, value.encode()) for name, value in named if value is not None]
+    told = [] if status is None else [(b"x-posthog-budget", status.encode())]
+    if standing is None:
+        return told
+    if status != "override":
+        told.append((b"x-posthog-budget-remaining-usd", usd(standing.left_nusd).encode()))
+    advice = standing.advice
+    told.append((b"x-posthog-budget-state", advice.state.encode()))
+    told.append((b"x-posthog-budget-recommended-mode", advice.recommended_mode.encode()))
+    told.append((b"x-posthog-budget-resets-at", _header_time(standing.limit.resets_at)))
+    return told
+
+
+@lru_cache(128)
+def _header_time(moment: datetime) -> bytes:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}".encode()
+
+
+def _tightest_first(standings: Sequence[Standing]) -> tuple[Standing, ...]:
+    capped = [one for one in standings if one.limit.capped]
+    return tuple(capped if len(capped) < 2 else sorted(capped, key=_tightness))
 
 
 def _how_long(refused: Refused) -> tuple[bool, datetime]:

@@ -5,7 +5,6 @@ Rule of this file: a key holds everything that keeps two spends apart, the windo
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
@@ -233,13 +232,6 @@ def identify(scope: str, caller: Caller, headers: Headers) -> str:
         case _:
             name = scope.removeprefix("header:").encode()
             return next((value.decode("latin-1") for other, value in reversed(headers) if other == name), "")
-
-
-def limits(budgets: Iterable[Budget], caller: Caller, headers: Headers, now: datetime) -> tuple[Limit, ...]:
-    """
-    The budgets as they apply to one request, in their order.
-    """
-    return tuple(limit_of(one, identify(one.scope, caller, headers), now) for one in budgets)
 
 
 def limit_of(budget: Budget, who: str, now: datetime) -> Limit:

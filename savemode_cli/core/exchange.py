@@ -30,7 +30,8 @@ class Exchange:
     piece of content, None without one. With `observed`, the edits were computed
     and shown but the original was sent. `resent` says that the upstream refused the upgraded body and got the original.
     `decision` is None where no budget was asked, `settlement` where nothing was to be charged, `usage` where none was
-    reported; `told` are the budget headers of the answer. `cost` is what `usage` costs, split by side: less than what was
+    reported; `told` are the budget headers of the answer, which say how the budgets stood when it was let through, and
+    `decision_after` how they stand now that it is paid. `cost` is what `usage` costs, split by side: less than what was
     charged where the hold stood.
     """
 
@@ -57,6 +58,7 @@ class Exchange:
     error: str = ""
     decision: Decision | None = None
     told: Sequence[tuple[bytes, bytes]] = ()
+    decision_after: Decision | None = None
     usage: Usage | None = None
     settlement: Settlement | None = None
     receipt: Receipt | None = None
@@ -121,6 +123,7 @@ class Exchange:
             "price": self.price_state,
             "receipt": None if self.receipt is None else self.receipt.to_json(),
             "budget": None if self.decision is None else budget_json(self.decision, self.told),
+            "budget_after": None if self.decision_after is None else budget_json(self.decision_after),
         }
 
 

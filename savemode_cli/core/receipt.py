@@ -210,10 +210,15 @@ def _printed(worlds: _Compared, bill: Bill, bill_for: BillFor, *, final: bool) -
         billed_ttl=_billed(worlds.usage),
         verified=worlds.verified,
         cost_nusd=bill.cost.total_nusd,
-        counterfactual_nusd=None if obstacle else bill_for(worlds.without).cost.total_nusd,
+        counterfactual_nusd=None if obstacle else _cost_nusd(worlds, bill, bill_for),
         basis="reported" if final and priced else "estimated",
         why=obstacle or _note(worlds, priced=priced, final=final),
     )
+
+
+def _cost_nusd(worlds: _Compared, bill: Bill, bill_for: BillFor) -> int:
+    same = worlds.without is worlds.usage
+    return (bill if same else bill_for(worlds.without)).cost.total_nusd
 
 
 def _asked(known: Facts, edits: Sequence[Edit]) -> _Asked:

@@ -222,7 +222,7 @@ class UsageMeter:
             self._pieces.clear()
         else:
             self._read_event(self._events.rest())
-        if self.usage is None and self.error is None:
+        if self.error is None and (self._report is None or self._report.input_tokens is None):
             self._give_up()
 
     def _take(self, piece: bytes) -> None:

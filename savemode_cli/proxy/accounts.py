@@ -8,12 +8,11 @@ the price table; this keeps what a session cost lately, and says once what a per
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Protocol
 
-from savemode_cli.core.admission import Allowed, Decision, Hold, Standing, decide, unaccounted
+from savemode_cli.core.admission import Allowed, Decision, Hold, Refused, Standing, decide, unaccounted
 from savemode_cli.core.budget import ALL, Budget, Limit, identify, limit_of
 from savemode_cli.core.caller import Caller, Headers
 from savemode_cli.core.charge import (
@@ -90,17 +89,20 @@ class Account:
 class Settled:
     """
     What a request cost: the charge, the receipt, and the usage and bill they rest on where there are any.
+
+    `decision` is the account's with the budgets as they stand now that it is charged.
     """
 
     settlement: Settlement
     receipt: Receipt
+    decision: Decision
     usage: Usage | None = None
     bill: Bill | None = None
 
 
 class Accounts:
     """
-    The ledger, the prices and the memory of what sessions cost. `prices` is asked when something is priced first.
+    The ledger, the prices and the memory of what sessions cost.
 
     `announce` tells the person at the terminal; each trouble with the ledger is told once, and its end too.
     """
@@ -108,7 +110,7 @@ class Accounts:
     def __init__(
         self,
         ledger: Ledger,
-        prices: Callable[[], PriceTable],
+        table: PriceTable,
         announce: Callable[[str, str], None],
         *,
         budgets: Sequence[Budget] = (),
@@ -120,27 +122,18 @@ class Accounts:
         self.ledger_trouble = ""
         self.downgraded_models: set[str | None] = set()
         self._ledger = ledger
-        self._prices = prices
+        self._table = table
         self._announce = announce
         self._configured = tuple(budgets)
         self._budgets: Sequence[Budget] = self._configured or (UNCAPPED,)
+        self._stored: Sequence[Budget] | None = None
         self._stored_at_start: dict[str, Budget] | None = None
         self._unpaid: dict[str, tuple[Settlement, datetime]] = {}
         self._in_force()
         self._fail: Fail = fail
-        self._table: PriceTable | None = None
         self._kept_limits: dict[tuple[str, str], tuple[datetime, Limit]] = {}
         self._pasts: OrderedDict[str, _Past] = OrderedDict()
         self._unpriced: set[str | None] = set()
-
-    @property
-    def table(self) -> PriceTable:
-        """
-        The price table, loaded when it is needed first.
-        """
-        if self._table is None:
-            self._table = self._prices()
-        return self._table
 
     def reserve(
         self, hold_id: str, caller: Caller, headers: Headers, known: Facts, body_bytes: int, session: str, now: datetime
@@ -148,7 +141,7 @@ class Accounts:
         """
         Hold the expected cost of a request, or be refused.
         """
-        price = self.table.find(known.model, now).price
+        price = self._table.find(known.model, now).price
         # Models share no cache, and cost differently: one session has a past with each.
         session = f"{session} {known.model or ''}"
         past = self._pasts.get(session) or _Past()
@@ -165,7 +158,7 @@ class Accounts:
         hold = Hold(
             hold_id, keys, ask_nusd(which, expected, ceiling), now + _HOLD_LIFETIME, known.model or "", caller.override
         )
-        return Account(self._ask(hold, which, caller, now), session, replace(known, opening=()), now, body_bytes)
+        return Account(self._ask(hold, which, caller, now), session, known, now, body_bytes)
 
     def look(self, caller: Caller, headers: Headers, now: datetime) -> Decision:
         """
@@ -204,11 +197,11 @@ class Accounts:
             usage = estimated(usage, meter.emitted_chars)
         model = (meter.model if meter is not None else None) or account.known.model
 
-        @cache
-        def bill_for(used: Usage) -> Bill:
-            return self.table.bill(used, model, account.started_at)
+        bill = None if usage is None else self._table.bill(usage, model, account.started_at)
 
-        bill = None if usage is None else bill_for(usage)
+        def bill_for(used: Usage) -> Bill:
+            return bill if bill is not None and used is usage else self._table.bill(used, model, account.started_at)
+
         cost = None if bill is None else bill.cost.total_nusd
         charge = settlement(outcome, cost, final=final, held_nusd=account.held_nusd)
         self._write(account, charge, now)
@@ -223,7 +216,7 @@ class Accounts:
         if charge.basis in ("reported", "estimated"):
             past.costs_nusd.append(charge.nusd)
             past.body_bytes = account.body_bytes
-        return Settled(charge, printed, usage, bill)
+        return Settled(charge, printed, self._after(account.decision, now), usage, bill)
 
     def close(self) -> None:
         """
@@ -247,7 +240,11 @@ class Accounts:
         """
         # Where the ledger cannot be asked the last ones known hold; the next call to it says what is wrong.
         with suppress(LedgerUnavailable):
-            stored = {one.name: one for one in self._ledger.budgets()}
+            found = self._ledger.budgets()
+            if found == self._stored:
+                return self._budgets
+            self._stored = found
+            stored = {one.name: one for one in found}
             if self._stored_at_start is None:
                 self._stored_at_start = stored
             now_set = {name for name, one in stored.items() if one != self._stored_at_start.get(name)}
@@ -287,6 +284,14 @@ class Accounts:
             self._announce("ledger_unavailable", f"{error.message}; until it answers, {what}")
         self.ledger_trouble = error.message
         return unaccounted(which, override=caller.override, fail=self._fail)
+
+    def _after(self, decision: Decision, now: datetime) -> Decision:
+        if isinstance(decision, Refused) or not decision.standings:
+            return decision
+        try:
+            return decision.after([self._ledger.balance(one.limit.key, now) for one in decision.standings])
+        except LedgerUnavailable:
+            return Allowed(decision.hold, "unknown")
 
     def _write(self, account: Account, charge: Settlement, now: datetime) -> None:
         hold = account.decision.hold if isinstance(account.decision, Allowed) else None

@@ -244,6 +244,7 @@ class _Journal:
             error=self.error,
             decision=self.decision,
             told=self.told,
+            decision_after=settled.decision if settled is not None else self.decision,
             usage=settled.usage if settled is not None else None,
             settlement=settled.settlement if settled is not None else None,
             receipt=settled.receipt if settled is not None else None,
@@ -452,10 +453,12 @@ class Relay:
             return journal.skip("too-large", "the body is larger than the API takes")
         if _header(inbound.headers, b"content-encoding") not in (b"", b"identity"):
             return journal.skip("encoded", "the body is compressed")
-        known = journal.known = facts(body)
+        known = facts(body)
         inbound.finish_anyway = not known.stream
         journal.session = session_key(caller, known)
         journal.trace_id = trace_id(caller, known.user_id, str(uuid4()))
+        # The words that name a session may be long, and the answer may take minutes.
+        journal.known = replace(known, opening=())
         if not journal.gate.on and not self.settings.observe:
             return None
         done = transform(body, self.settings.policy, caller, known)

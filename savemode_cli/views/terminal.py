@@ -12,11 +12,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from savemode_cli.core.admission import Standing
-from savemode_cli.core.exchange import Exchange, budget_json
+from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState
 from savemode_cli.core.messages import dotted
 from savemode_cli.core.summary import Summary
-from savemode_cli.core.tiers import dollars
+from savemode_cli.core.tiers import dollars, usd
 
 _PLAIN = re.compile(r"[\w./:@+\[\]-]+")
 _STYLES = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -80,7 +80,8 @@ def request_line(exchange: Exchange, ink: Ink) -> str:
 
 def _money(exchange: Exchange) -> list[tuple[str, object]]:
     """
-    What the request cost, how that compares with 5m, and where the budget stands; nothing where nothing is known.
+    What the request cost, how that compares with 5m, and where the budget stands with that cost in it; nothing where
+    nothing is known.
     """
     facts: list[tuple[str, object]] = []
     if exchange.settlement is not None:
@@ -91,10 +92,11 @@ def _money(exchange: Exchange) -> list[tuple[str, object]]:
         difference = exchange.receipt.difference_nusd
         facts.append(("vs_5m_usd", "n/a" if difference is None else amount(difference, signed=True)))
         facts.append(("ttl", _VERIFIED[exchange.receipt.verified]))
-    if exchange.decision is not None:
-        named = budget_json(exchange.decision, exchange.told)
-        facts += [("budget", named["status"])] if "status" in named else []
-        facts += [("left_usd", named["remaining_usd"])] if "remaining_usd" in named else []
+    after = exchange.decision_after
+    if after is not None and after.status is not None:
+        facts.append(("budget", after.status))
+        if after.standing is not None and after.status != "override":
+            facts.append(("left_usd", usd(after.standing.left_nusd)))
     return facts
 
 

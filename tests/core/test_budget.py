@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savemode_cli.core.budget import Budget, Window, aware, identify, limits, parse_window
+from savemode_cli.core.budget import Budget, Window, aware, identify, limit_of, parse_window
 from savemode_cli.core.caller import Caller
 from savemode_cli.core.errors import ConfigError
 
@@ -259,11 +259,12 @@ def test_who_can_be_stored() -> None:
 
 def test_limits() -> None:
     """
-    The budgets of a request, in their order, each with its key, its end and for whom.
+    A budget as it applies to a request, with its key, its end and for whom.
     """
     budgets = [Budget("month", 5), Budget("daily", 0, Window("day"), scope="product")]
 
-    month, daily = limits(budgets, Caller("wizard", idle_prone=False), [], NOVEMBER)
+    caller = Caller("wizard", idle_prone=False)
+    month, daily = (limit_of(one, identify(one.scope, caller, []), NOVEMBER) for one in budgets)
 
     assert (month.key, month.who, month.nusd, month.capped) == ("month/month:2026-11-01/all", "", 5, True)
     assert (daily.key, daily.who, daily.capped) == ("daily/day:2026-11-24/product=wizard", "wizard", False)

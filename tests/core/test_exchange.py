@@ -14,7 +14,14 @@ from savemode_cli.core.pricing import Cost, Usage
 from savemode_cli.core.receipt import Receipt
 from tests.builders import a_refusal, a_skip, a_standing, an_allowance, an_edit, an_exchange
 
-RENAMED = {"told": "budget", "decision": "budget", "settlement": "cost_basis", "price_state": "price", "cost": "cost_input_nusd"}
+RENAMED = {
+    "told": "budget",
+    "decision_after": "budget_after",
+    "decision": "budget",
+    "settlement": "cost_basis",
+    "price_state": "price",
+    "cost": "cost_input_nusd",
+}
 """What is not called for machines what it is called in the record."""
 
 
@@ -77,6 +84,7 @@ def test_json_of_money() -> None:
     """
     shown = an_exchange(
         decision=an_allowance(a_standing(used_nusd=1_504_000_000)),
+        decision_after=an_allowance(a_standing(used_nusd=9_000_000_000)),
         usage=Usage(1, 2, 3, 4, 5, 6),
         settlement=Settlement(1_000_000_001, "estimated"),
         price_state="unpriced",
@@ -102,6 +110,7 @@ def test_json_of_money() -> None:
         "recommended_mode": "off",
         "resets_at": "2026-12-01T00:00:00Z",
     }
+    assert (shown["budget_after"]["status"], shown["budget_after"]["remaining_usd"]) == ("warn", "1.00")
 
 
 def test_json_of_a_refusal() -> None:
@@ -122,9 +131,10 @@ def test_money_that_nobody_asked_about_is_null() -> None:
     """
     shown = an_exchange().to_json()
 
-    assert {shown[name] for name in ("usage", "cost_nusd", "cost_usd", "cost_basis", "price", "receipt", "budget")} == {
-        None
-    }
+    assert {
+        shown[name]
+        for name in ("usage", "cost_nusd", "cost_usd", "cost_basis", "price", "receipt", "budget", "budget_after")
+    } == {None}
     assert an_exchange().cost_nusd is None
 
 

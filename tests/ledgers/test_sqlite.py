@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -334,6 +335,65 @@ def test_migration(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ledger._db.execute("PRAGMA user_version").fetchone() == (2,)
     assert ledger._db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     ledger.close()
+
+
+def test_pages_of_a_new_file_are_small(path: Path) -> None:
+    """
+    Half of the usual size, for each commit writes whole ones; a file that has others keeps them, and is a ledger too.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA page_size = 8192")
+        db.execute("CREATE TABLE gone (one)")
+        db.execute("DROP TABLE gone")
+    db.close()
+    sizes = []
+    for file in (path, path.with_name("new.db")):
+        ledger = SqliteLedger(file)
+        spend(ledger, "h")
+        sizes.append(ledger._db.execute("PRAGMA page_size").fetchone()[0])
+        assert spent(ledger) == 10
+        ledger.close()
+
+    assert sizes == [8192, 2048]
+
+
+def test_budget_dropped_while_it_is_read(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whoever reads the budgets while another thread of this process drops one does not keep it for good.
+    """
+    ledger.set_budget(Budget("default", 5))
+    begun = ledger._transaction
+
+    def read_first(*words: str) -> AbstractContextManager[sqlite3.Connection]:
+        monkeypatch.undo()
+        assert [one.name for one in ledger.budgets()] == ["default"]
+        return begun(*words)
+
+    assert ledger.budgets() is ledger.budgets()
+    monkeypatch.setattr(ledger, "_transaction", read_first)
+    assert ledger.drop_budget("default")
+
+    assert ledger.budgets() == ()
+
+
+def test_failed_commit_is_undone_and_explained(ledger: SqliteLedger) -> None:
+    """
+    What only the end of a transaction finds out is said in the same words, and nothing of it stays.
+    """
+    ledger._db.execute("PRAGMA foreign_keys = ON")
+    ledger._db.execute("CREATE TABLE parents (id INTEGER PRIMARY KEY)")
+    ledger._db.execute("CREATE TABLE children (id REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)")
+
+    with (
+        pytest.raises(LedgerUnavailable, match="cannot test the ledger"),
+        ledger._transaction("test", "BEGIN IMMEDIATE") as db,
+    ):
+        db.execute("INSERT INTO children VALUES (1)")
+
+    assert ledger._db.execute("SELECT count(*) FROM children").fetchone() == (0,)
+    spend(ledger, "h")
+    assert spent(ledger) == 10
 
 
 def test_full_disk(ledger: SqliteLedger) -> None:

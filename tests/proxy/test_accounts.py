@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Refused
-from savemode_cli.core.budget import Budget, Limit
+from savemode_cli.core.budget import Budget, Limit, Window
 from savemode_cli.core.caller import Caller, read_caller
 from savemode_cli.core.charge import Basis, Settlement
 from savemode_cli.core.errors import LedgerUnavailable
 from savemode_cli.core.ledger import Ledger, MemoryLedger, Settled
-from savemode_cli.core.messages import Facts, facts
+from savemode_cli.core.messages import Facts
 from savemode_cli.core.pricing import PriceTable, Usage
 from savemode_cli.core.tiers import MOST_NUSD, Fail
 from savemode_cli.proxy.accounts import Account, Accounts
@@ -30,6 +30,7 @@ MODEL = "claude-opus-5-5"
 TABLE = PriceTable([a_price(), a_price("dear", "10 50 12.5 20 1")])
 ASKED = Facts(model=MODEL, max_tokens=10)
 KEY = "default/month:2026-11-01/all"
+MONTH = "month/month:2026-11-01/all"
 
 
 @dataclass
@@ -130,7 +131,7 @@ def books(*budgets: Budget, fail: Fail = "open") -> Books:
     def announce(event: str, text: str) -> None:
         announced.append((event, text))
 
-    return Books(Accounts(ledger, lambda: TABLE, announce, budgets=budgets, fail=fail), ledger, announced)
+    return Books(Accounts(ledger, TABLE, announce, budgets=budgets, fail=fail), ledger, announced)
 
 
 def held(account: Account) -> int:
@@ -426,7 +427,7 @@ def test_flag_counts_and_a_later_set_counts_more() -> None:
     """
     ledger = MemoryLedger()
     ledger.set_budget(Budget("default", 7))
-    accounts = Accounts(ledger, lambda: TABLE, lambda _event, _text: None, budgets=(Budget("default", 5),))
+    accounts = Accounts(ledger, TABLE, lambda _event, _text: None, budgets=(Budget("default", 5),))
     assert [one.limit.nusd for one in accounts.standings(NOW)] == [5]
 
     ledger.set_budget(Budget("default", 9))
@@ -493,32 +494,6 @@ def test_bill_for_more_than_there_is_money() -> None:
     assert isinstance(one.reserve().decision, Refused)
 
 
-def test_opening_text_of_a_request_is_not_kept() -> None:
-    """
-    An account lives as long as its answer; the words that name a session need not.
-    """
-    known = facts(b'{"model":"m","messages":[{"role":"user","content":"secret"}]}')
-
-    assert books().reserve(known).known.opening == ()
-
-
-def test_prices_are_asked_for_when_they_are_needed_and_once() -> None:
-    """
-    The table is loaded for the first request.
-    """
-    loads: list[int] = []
-
-    def load() -> PriceTable:
-        loads.append(1)
-        return TABLE
-
-    accounts = Accounts(MemoryLedger(), load, lambda _event, _text: None)
-    assert loads == []
-    for number in range(2):
-        accounts.reserve(f"h{number}", caller(), [], ASKED, 70, "s", NOW)
-    assert loads == [1]
-
-
 def test_sessions_beyond_the_limit_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The one not heard of for longest goes first.
@@ -529,6 +504,94 @@ def test_sessions_beyond_the_limit_are_forgotten(monkeypatch: pytest.MonkeyPatch
         one.accounts.settle(one.reserve(session=session), "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     assert [held(one.reserve(session=session)) for session in ("a", "b", "c")] == [200_000, 360_000, 200_000]
+
+
+def stood(decision: Decision) -> dict[str, str]:
+    """
+    What a decision says in its headers, without their prefix.
+    """
+    return {name.decode().removeprefix("x-posthog-budget"): value.decode() for name, value in decision.headers()}
+
+
+def test_budget_afterwards_has_the_charge_in_it() -> None:
+    """
+    $1.00 is left when the request is let through. It costs 25 tokens at $4 a million, and another one is held by then:
+    of 1,000,000,000 nano-dollars 100,000 and 360,000 are gone.
+    """
+    one = books(Budget("default", 10**9))
+    account = one.reserve()
+    one.reserve(session="other")
+
+    after = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision
+
+    assert isinstance(account.decision, Allowed)
+    assert isinstance(after, Allowed)
+    assert (account.decision.standings[0].left_nusd, after.standings[0].left_nusd) == (10**9, 999_540_000)
+
+
+def test_budget_afterwards_may_be_exceeded() -> None:
+    """
+    The request that crossed the cap was let through with `ok`, and says `exceeded` once it is paid.
+    """
+    one = books(Budget("default", 100_000))
+    account = one.reserve()
+
+    after = stood(one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision)
+
+    assert stood(account.decision)[""] == "ok"
+    assert (after[""], after["-remaining-usd"], after["-state"]) == ("exceeded", "0.00", "blocked")
+
+
+def test_tightest_budget_afterwards_may_be_another() -> None:
+    """
+    Before, the day's cap of 1,000,000 was half used by others; the bill makes the larger of two caps the tighter one.
+    """
+    one = books(Budget("day", 1_000_000, Window("day")), Budget("month", 1_100_000))
+    one.ledger.reserve(Hold("other", ("day/day:2026-11-24/all",), 500_000, NOW + timedelta(hours=1)), (), NOW)
+    account = one.reserve()
+    one.ledger.settle("other", 0, "none", LATER)
+    one.ledger.reserve(Hold("more", (MONTH,), 900_000, NOW + timedelta(hours=1)), (), NOW)
+
+    after = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision
+
+    assert isinstance(account.decision, Allowed)
+    assert isinstance(after, Allowed)
+    assert [each.standings[0].limit.budget.name for each in (account.decision, after)] == ["day", "month"]
+
+
+def test_override_stays_one_afterwards() -> None:
+    """
+    Somebody let it through on purpose: that is the word for it, and no amount is claimed.
+    """
+    one = books(Budget("default", 1))
+    account = one.reserve(x_posthog_budget_override="true")
+
+    after = stood(one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision)
+
+    assert (after[""], "-remaining-usd" in after) == ("override", False)
+
+
+def test_budget_afterwards_is_unknown_where_nobody_can_tell() -> None:
+    """
+    A ledger that went away in between makes no figure of before a figure of after.
+    """
+    one = books(Budget("default", 10**9))
+    account = one.reserve()
+    one.ledger.out = True
+
+    assert stood(one.accounts.settle(account, "ok", Meter(Usage(1)), (), LATER).decision) == {"": "unknown"}
+
+
+def test_refusal_stands_as_it_was_told() -> None:
+    """
+    It changed nothing, so there is nothing new to say; nor is there where no budget is set.
+    """
+    one, free = books(Budget("default", 1)), books()
+    one.accounts.settle(one.reserve(), "ok", Meter(Usage(1)), (), LATER)
+    refused, counted = one.reserve(), free.reserve()
+
+    assert one.accounts.settle(refused, "refused", None, (), LATER).decision is refused.decision
+    assert free.accounts.settle(counted, "ok", Meter(Usage(1)), (), LATER).decision is counted.decision
 
 
 def test_close() -> None:
@@ -542,6 +605,6 @@ def test_close() -> None:
             closed.append(1)
 
     ledger: Ledger = Closing()
-    Accounts(ledger, lambda: TABLE, lambda _event, _text: None).close()
+    Accounts(ledger, TABLE, lambda _event, _text: None).close()
 
     assert closed == [1]

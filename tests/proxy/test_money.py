@@ -931,6 +931,35 @@ def test_last_exchanges_hold_nothing_secret(upstream: Upstream) -> None:
         assert len(json.loads(send(proxy, path="/-/exchanges", method="GET").body)["exchanges"]) == 3
 
 
+def test_line_says_what_is_left_afterwards(upstream: Upstream) -> None:
+    """
+    Of $1.00, a request that costs $0.000032 leaves less than a dollar: its answer still said 1.00, its line says 0.99.
+    """
+    upstream.script = answers(reply(json.dumps(message()).encode()))
+    with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
+        told = send(proxy, CALL).budget["remaining-usd"]
+        done = proxy.exchange(0)
+        shown = done.to_json()
+
+        assert (told, shown["budget"]["remaining_usd"], shown["budget_after"]["remaining_usd"]) == (
+            "1.00",
+            "1.00",
+            "0.99",
+        )
+        assert "left_usd=0.99" in request_line(done, Ink(colour=False))
+        assert balance(proxy) == Balance(settled_nusd=PLAIN)
+
+
+def test_line_of_what_is_free_says_where_the_budget_stands(upstream: Upstream) -> None:
+    """
+    Nothing was charged, so before and after are the same.
+    """
+    with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
+        send(proxy, path="/v1/models", method="GET")
+
+        assert "budget=ok left_usd=1.00" in request_line(proxy.exchange(0), Ink(colour=False))
+
+
 # --- clients -----------------------------------------------------------------------------------------------------------
 
 

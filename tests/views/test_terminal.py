@@ -285,7 +285,8 @@ def test_money_in_the_line() -> None:
                 settlement=Settlement(96_000, "reported"),
                 receipt=Receipt(verified=True, cost_nusd=96_000, counterfactual_nusd=66_000),
                 price_state="exact",
-                decision=an_allowance(a_standing(8_500_000_000)),
+                decision=an_allowance(a_standing(8_000_000_000)),
+                decision_after=an_allowance(a_standing(8_500_000_000)),
             ),
             PLAIN,
         )
@@ -335,7 +336,7 @@ def test_budget_in_the_line() -> None:
     Refused: exceeded, nothing left. Overridden or unknown: no amount is claimed. Without a budget: no word.
     """
     lines = [
-        facts(request_line(an_exchange(decision=decision), PLAIN))
+        facts(request_line(an_exchange(decision=decision, decision_after=decision), PLAIN))
         for decision in (
             a_refusal(),
             Allowed(None, "override", (a_standing(),)),
