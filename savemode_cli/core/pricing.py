@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
+from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
@@ -29,6 +30,7 @@ __all__ = [
     "Cost",
     "Extra",
     "Found",
+    "InputRates",
     "LongContext",
     "Price",
     "PriceTable",
@@ -37,6 +39,7 @@ __all__ = [
     "Usage",
     "cost",
     "cost_nusd",
+    "nusd_of",
     "price_problem",
 ]
 
@@ -50,6 +53,7 @@ MIXED = "mixed"
 
 _NUSD_PER_USD_PER_MTOK = 1000
 _NUSD_PER_USD_PER_1K = 1_000_000
+_AUSD_PER_USD_PER_MTOK = 10**12
 _KEPT_RATES = 10_000
 _KEPT_PRICES = 1_000
 
@@ -155,6 +159,39 @@ class Bill:
     price: Price
 
 
+@dataclass(frozen=True, slots=True)
+class InputRates:
+    """
+    What one token of a prompt costs in atto-dollars (10^-18): a whole number for every price there is, else rounded up.
+
+    For sums over very many requests: exact, and rounded once at the end by `nusd_of`.
+    """
+
+    input_ausd: int
+    cache_read_ausd: int
+    cache_write_5m_ausd: int
+    cache_write_1h_ausd: int
+    state: "State"
+
+    def cost_ausd(self, input_tokens: int, write_5m_tokens: int, write_1h_tokens: int, read_tokens: int) -> int:
+        """
+        The input side of one request.
+        """
+        return (
+            input_tokens * self.input_ausd
+            + write_5m_tokens * self.cache_write_5m_ausd
+            + write_1h_tokens * self.cache_write_1h_ausd
+            + read_tokens * self.cache_read_ausd
+        )
+
+
+def nusd_of(ausd: int) -> int:
+    """
+    Atto-dollars in nano-dollars, rounded up.
+    """
+    return -(-ausd // 1_000_000_000)
+
+
 def cost_nusd(usage: Usage, price: Price) -> int:
     """
     What *usage* costs at *price*, in nano-dollars, rounded up; `extra` at the same price, whatever its model.
@@ -257,6 +294,23 @@ class PriceTable:
                 price = _latest(rows, day)
                 return Found(_regional(price) if regional else price, "fallback")
         return Found(self._dearest, "unpriced")
+
+    def input_rates(self, usage: Usage, model: str | None, when: datetime) -> InputRates:
+        """
+        The rates at which the input side of `usage` is billed; they depend on its length and labels, not on the split.
+        """
+        found = self.find(model, when)
+        rates = found.price.rates(usage.prompt_tokens, fast=usage.speed == "fast")
+        factor = Fraction(_AUSD_PER_USD_PER_MTOK, 2 if usage.service_tier == "batch" else 1)
+        if usage.inference_geo == "us":
+            factor *= Fraction(found.price.us_multiplier)
+        return InputRates(
+            math.ceil(Fraction(rates.input_usd_per_mtok) * factor),
+            math.ceil(Fraction(rates.cache_read_usd_per_mtok) * factor),
+            math.ceil(Fraction(rates.cache_write_5m_usd_per_mtok) * factor),
+            math.ceil(Fraction(rates.cache_write_1h_usd_per_mtok) * factor),
+            found.state,
+        )
 
     def bill(self, usage: Usage, model: str | None, when: datetime) -> Bill:
         """

@@ -126,6 +126,17 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _WITH_USAGE = (b"message_start", b"message_delta")
 
 
+ReportedUsage = _Report
+"""The `usage` object as it stands in an answer, for those who decode it as a part of something larger."""
+
+
+def usage_from(report: ReportedUsage) -> Usage | None:
+    """
+    What such an object says; None if not even the input is known.
+    """
+    return _usage(report)
+
+
 def usage_of(message: Mapping[str, Any] | bytes) -> Usage | None:
     """
     The usage of a whole message, parsed or not; None where it reports none or it cannot be read. Never raises.

@@ -14,7 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from savemode_cli.core.errors import ConfigError, UnknownModel
-from savemode_cli.core.pricing import MIXED, Cost, Extra, LongContext, Price, PriceTable, Rates, Usage, cost, cost_nusd
+from savemode_cli.core.pricing import (
+    MIXED,
+    Cost,
+    Extra,
+    LongContext,
+    Price,
+    PriceTable,
+    Rates,
+    Usage,
+    cost,
+    cost_nusd,
+    nusd_of,
+)
 from tests.builders import a_price, usd
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -459,3 +471,31 @@ def test_free_is_a_price() -> None:
     assert cost_nusd(EACH, PriceTable([a_price(rates="0 0 0 0 0")]).at("claude-opus-5-5", NOON)) == 0
     with pytest.raises(ConfigError, match="empty"):
         PriceTable([])
+
+
+@given(
+    st.sampled_from([row.model for row in TABLE.rows] + ["us.anthropic.claude-opus-5-5-v1:0", "claude-next-9"]),
+    st.lists(st.integers(0, 10**7), min_size=4, max_size=4),
+    st.sampled_from([None, "standard", "fast"]),
+    st.sampled_from([None, "batch"]),
+    st.sampled_from([None, "us", "global"]),
+)
+def test_rates_per_token_are_the_bill(
+    model: str, counts: list[int], speed: str | None, tier: str | None, geo: str | None
+) -> None:
+    """
+    Summed in atto-dollars and rounded once, many requests cost what one bill of each would say.
+    """
+    plain, five, hour, read = counts
+    usage = Usage(plain, five, hour, read, service_tier=tier, inference_geo=geo, speed=speed)
+    rates = TABLE.input_rates(usage, model, NOON)
+
+    assert nusd_of(rates.cost_ausd(plain, five, hour, read)) == TABLE.bill(usage, model, NOON).cost.input_nusd
+    assert rates.state == TABLE.find(model, NOON).state
+
+
+def test_atto_dollars_are_rounded_up() -> None:
+    """
+    Debts and savings alike.
+    """
+    assert [nusd_of(ausd) for ausd in (0, 1, 10**9, 10**9 + 1, -1, -(10**9))] == [0, 1, 1, 2, 0, -1]

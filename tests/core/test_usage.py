@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import brotli
+import msgspec
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.pricing import Extra, Usage
-from savemode_cli.core.usage import UsageMeter, usage_of
+from savemode_cli.core.usage import ReportedUsage, UsageMeter, usage_from, usage_of
 
 DATA = Path(__file__).parent.parent / "data"
 STREAM = "text/event-stream; charset=utf-8"
@@ -461,3 +462,13 @@ def test_garbage_never_raises(chunks: list[bytes], content_type: str, encoding: 
 
     assert not (meter.final and meter.broken)
     assert meter.usage is None or meter.usage.prompt_tokens >= 0
+
+
+def test_usage_inside_something_larger() -> None:
+    """
+    The object by itself says what it says in an answer.
+    """
+    used = {"input_tokens": 1, "cache_creation_input_tokens": 5, "output_tokens": 2}
+
+    assert usage_from(msgspec.convert(used, ReportedUsage)) == usage_of({"usage": used})
+    assert usage_from(msgspec.convert({"output_tokens": 2}, ReportedUsage)) is None
