@@ -15,12 +15,14 @@ PACKAGE = ROOT / "savemode_cli"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
 
 CORE_MAY_IMPORT = {
+    "bisect",
     "brotli",  # decoders of response bodies, loaded when the first such answer comes
     "collections",
     "dataclasses",
     "datetime",
     "decimal",
     "difflib",
+    "fractions",
     "functools",
     "hashlib",
     "heapq",
@@ -59,6 +61,10 @@ CORE_ORDER = [
     "overview",
     "rehearsal",
     "receipt",
+    "recorded",
+    "session_cache",
+    "grade",
+    "replay",
     "exchange",
     "record",
     "content",
@@ -70,8 +76,9 @@ ALLOWED = {
     "ledgers": {"core"},
     "prices": {"core"},
     "proxy": {"core"},
+    "readers": {"core"},
     "views": {"core"},
-    "cli": {"core", "config", "ledgers", "prices", "proxy", "views"},
+    "cli": {"core", "config", "ledgers", "prices", "proxy", "readers", "views"},
     "__init__": set(),
     "__main__": {"cli"},
 }
@@ -84,7 +91,7 @@ OWN_LIBRARY = {
     "yarl": {"proxy/transport.py"},
     "uvicorn": {"proxy/server.py"},
     "starlette": {"proxy/server.py"},
-    "rich": {"views/budget.py", "views/diff.py", "views/prices.py", "views/simulation.py"},
+    "rich": {"views/budget.py", "views/diff.py", "views/prices.py", "views/replay.py", "views/simulation.py"},
     "posthog": set(),
     "anyio": set(),
     "platformdirs": set(),
@@ -213,7 +220,18 @@ def test_wire_words_stand_in_one_place(word: str) -> None:
     assert spelled - known - ({"core/transform.py"} if word == "ephemeral" else set()) == set()
 
 
-COMMANDS = ["", "serve", "run", "diff-request", "budget", "budget show", "budget set", "simulate-budget", "prices"]
+COMMANDS = [
+    "",
+    "serve",
+    "run",
+    "diff-request",
+    "budget",
+    "budget show",
+    "budget set",
+    "simulate-budget",
+    "prices",
+    "replay",
+]
 
 
 @pytest.mark.parametrize("arguments", [[*command.split(), "--help"] for command in COMMANDS], ids=" ".join)

@@ -1,0 +1,323 @@
+"""
+An answer counts once, however many lines and files it stands in, and at its own time.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from savemode_cli.core.recorded import Recorded, Session
+from savemode_cli.readers import transcripts
+from savemode_cli.readers.files import kind_of, walk
+from savemode_cli.readers.problems import Problems
+from savemode_cli.readers.transcripts import Ids, groups, read_group
+from tests.transcripts import NOON, Transcript, a_session, counted, usage
+
+TRACES = Path(__file__).parents[3] / "shared" / "traces" / "transcripts"
+
+
+def read(*paths: Path, problems: Problems | None = None) -> list[Session]:
+    """
+    All sessions in some files.
+    """
+    ids, found = Ids(), problems if problems is not None else Problems()
+    return [read_group(group, ids, found) for group in groups(paths)]
+
+
+def only(path: Path, problems: Problems | None = None) -> tuple[Recorded, ...]:
+    """
+    The requests of the one session in a file.
+    """
+    (session,) = read(path, problems=problems)
+    return session.requests
+
+
+def totals(sessions: list[Session]) -> dict[str, int]:
+    """
+    Tokens by kind of what is counted.
+    """
+    used = [request.usage for session in sessions for request in session.requests if not request.copy]
+    return {
+        "requests": len(used),
+        "input": sum(one.input_tokens for one in used),
+        "write_5m": sum(one.cache_write_5m_tokens for one in used),
+        "write_1h": sum(one.cache_write_1h_tokens for one in used),
+        "read": sum(one.cache_read_tokens for one in used),
+    }
+
+
+def test_an_answer_of_many_lines_counts_once(tmp_path: Path) -> None:
+    """
+    Its usage is the line's with the most output, its time from the message before it to its last line.
+    """
+    made = Transcript("s").user().wait(seconds=2).answer("1", usage(read=10, w5=20, out=99), lines=3)
+    (request,) = only(made.write(tmp_path))
+
+    assert (request.usage.output_tokens, request.usage.cache_read_tokens, request.usage.cache_write_5m_tokens) == (
+        99,
+        10,
+        20,
+    )
+    assert (request.started_at, request.ended_at) == (NOON, NOON + timedelta(seconds=5))
+    assert (request.session, request.agent, request.model, request.copy) == ("s", "", "claude-opus-5-5", False)
+
+
+def test_tools_and_people_are_told_apart(tmp_path: Path) -> None:
+    """
+    What the client adds to a message by itself belongs to the message before it.
+    """
+    made = Transcript("s").user().answer("1", usage(w5=9)).tool().answer("2", usage(w5=9)).tool().user(isMeta=True)
+    made.answer("3", usage(w5=9)).user()
+    made.record("progress", data={"type": "hook_progress"})
+    made.answer("4", usage(w5=9))
+
+    assert [request.opens_turn for request in only(made.write(tmp_path))] == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"isApiErrorMessage": True}, id="an error"),
+        pytest.param({"message": {"id": "m", "model": "<synthetic>", "usage": usage()}}, id="made by the client"),
+        pytest.param({"message": {"id": "m", "model": "x", "usage": None}}, id="no usage"),
+        pytest.param({"message": {"id": "m", "model": "x", "usage": {"output_tokens": 1}}}, id="no input"),
+        pytest.param({"message": {"id": "m", "usage": usage()}}, id="no model"),
+        pytest.param({"timestamp": None}, id="no time"),
+        pytest.param({"type": "user"}, id="no answer"),
+    ],
+)
+def test_what_was_not_billed_is_left_out(more: dict[str, Any], tmp_path: Path) -> None:
+    """
+    And is no problem of the file.
+    """
+    problems = Problems()
+    made = Transcript("s").user().answer("1", usage(), **more).answer("2", usage())
+
+    assert [len(only(made.write(tmp_path), problems)), problems.count] == [1, 0]
+
+
+def test_a_resumed_session_counts_what_is_new(tmp_path: Path) -> None:
+    """
+    The lines it copied are handed on as copies: they tell how the cache stood. The origin is read first.
+    """
+    origin = a_session("bbb", [10, 20])
+    origin.write(tmp_path)
+    resumed = a_session("bbb", [10, 20])
+    resumed.session = "aaa"
+    resumed.wait(seconds=30).user().answer("new", usage(read=42_000, w5=500))
+    resumed.write(tmp_path, "aaa.jsonl")
+
+    first, second = read(*walk([str(tmp_path)]))
+    assert (first.id, [request.copy for request in first.requests]) == ("bbb", [False] * 3)
+    assert (second.id, [request.copy for request in second.requests]) == ("aaa", [True, True, True, False])
+
+
+def test_without_request_ids_the_message_id_counts(tmp_path: Path) -> None:
+    """
+    Also where one copy has both and the other does not.
+    """
+    made = Transcript("s").user().answer("1", usage(w5=5), lines=2, requestId=None)
+    made.answer("2", usage(w5=7)).answer("2", usage(w5=7), requestId=None)
+    made.write(tmp_path, "a.jsonl")
+    made.write(tmp_path, "b.jsonl")
+
+    assert totals(read(*walk([str(tmp_path)]))) == {"requests": 2, "input": 6, "write_5m": 12, "write_1h": 0, "read": 0}
+
+
+def test_without_any_id_the_record_counts(tmp_path: Path) -> None:
+    """
+    A record that is copied keeps its own id.
+    """
+    answer = {"model": "claude-opus-5-5", "usage": usage(w5=5)}
+    made = Transcript("s").user().answer("1", usage(), message=answer, requestId=None)
+    made.answer("2", usage(), message=answer, requestId=None)
+    made.write(tmp_path, "a.jsonl")
+    made.write(tmp_path, "b.jsonl")
+
+    assert totals(read(*walk([str(tmp_path)])))["requests"] == 2
+
+
+def test_sub_agents_belong_to_their_session(tmp_path: Path) -> None:
+    """
+    In a folder of their own, beside it with older clients, and inside records of their progress: counted once.
+    """
+    main = Transcript("s").user().answer("main", usage(w5=100))
+    agent = Transcript("s", "a1", main.at).user().answer("agent", usage(w5=50), lines=2)
+    for line in agent.lines:
+        keep = {name: line[name] for name in ("type", "uuid", "timestamp", "message", "requestId") if name in line}
+        main.record("progress", data={"type": "agent_progress", "agentId": "a1", "message": keep})
+    main.write(tmp_path)
+    agent.write(tmp_path, "s/subagents/agent-a1.jsonl")
+    old = Transcript("s", "a2", main.at).user().answer("old", usage(w5=25))
+    old.write(tmp_path, "agent-a2.jsonl")
+
+    (session,) = read(*walk([str(tmp_path)]))
+    assert [(request.agent, request.usage.cache_write_5m_tokens) for request in session.requests] == [
+        ("", 100),
+        ("a1", 50),
+        ("a2", 25),
+    ]
+    assert session.requests[1].started_at == agent.at - timedelta(seconds=3)
+
+
+def test_a_sub_agent_without_a_name_has_its_file_s(tmp_path: Path) -> None:
+    """
+    And belongs to the session whose folder it is in.
+    """
+    made = Transcript("another", "x").user().answer("1", usage())
+    for line in made.lines:
+        del line["agentId"]
+    made.write(tmp_path, "s/subagents/agent-x.jsonl")
+    Transcript("s").user().answer("2", usage()).write(tmp_path)
+
+    (session,) = read(*walk([str(tmp_path)]))
+    assert (session.id, sorted(one.agent for one in session.requests)) == ("s", ["", "agent-x"])
+
+
+def test_progress_alone_tells_of_a_sub_agent(tmp_path: Path) -> None:
+    """
+    With its times: the record before an answer begins it.
+    """
+    main = Transcript("s").user().answer("main", usage(w5=100))
+    said = {"role": "user", "content": [{"type": "tool_result"}]}
+    begun = {"type": "user", "uuid": "u", "timestamp": "2026-11-24T12:01:00.000Z", "message": said}
+    answer = {"id": "m", "model": "claude-haiku-4-5", "usage": usage(w5=9)}
+    ended = {"type": "assistant", "uuid": "v", "timestamp": "2026-11-24T12:01:07.000Z", "requestId": "r"}
+    for message in (ended | {"message": {**answer, "id": "l"}, "requestId": "q"}, begun, ended | {"message": answer}):
+        main.record("progress", data={"type": "agent_progress", "agentId": "a1", "message": message})
+
+    _, opening, going_on = sorted(only(main.write(tmp_path)), key=lambda one: (one.agent, not one.opens_turn))
+    assert (opening.agent, opening.model, opening.started_at) == ("a1", "claude-haiku-4-5", opening.ended_at)
+    assert (going_on.ended_at - going_on.started_at, going_on.opens_turn) == (timedelta(seconds=7), False)
+
+
+def test_the_main_conversation_owns_what_a_fork_repeats(tmp_path: Path) -> None:
+    """
+    A sub-agent that begins as a copy of the conversation did not ask for it.
+    """
+    main = a_session("s", [10])
+    main.write(tmp_path)
+    fork = a_session("s", [10])
+    for line in fork.lines:
+        line["agentId"] = "fork"
+    fork.agent = "fork"
+    fork.user().answer("own", usage(read=41_000, w5=10))
+    fork.write(tmp_path, "s/subagents/agent-fork.jsonl")
+
+    (session,) = read(*walk([str(tmp_path)]))
+    assert [request.agent for request in session.requests] == ["", "", "fork"]
+
+
+def test_malformed_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """
+    By file and line; a line that is JSON and merely none of ours is no problem.
+    """
+    made = Transcript("s").user().answer("1", usage())
+    path = made.write(tmp_path)
+    bad_usage = json.dumps({**made.lines[-1], "message": {"id": "x", "model": "m", "usage": {"input_tokens": -1}}})
+    odd = '{"type":"attachment","uuid":7,"message":3}'
+    more = ["{", "[]", '"usage"', "\xff", bad_usage, "", odd]
+    path.write_bytes(path.read_bytes() + "\n".join(more).encode("latin-1") + b"\n")
+    with path.open("a") as file:
+        made.lines.clear()
+        file.writelines(json.dumps(line) + "\n" for line in made.answer("2", usage()).lines)
+    problems = Problems()
+
+    assert len(only(path, problems)) == 2
+    assert [str(one) for one in problems.named] == [
+        "s.jsonl:3: not JSON",
+        "s.jsonl:4: not a JSON object",
+        "s.jsonl:5: not a JSON object",
+        "s.jsonl:6: not JSON",
+        "s.jsonl:7: usage or time in a form that is not known",
+    ]
+
+
+def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
+    """
+    Its session goes on without it.
+    """
+    path = Transcript("s").user().answer("1", usage()).write(tmp_path)
+    (group,) = groups([path])
+    path.unlink()
+    problems = Problems()
+
+    assert read_group(group, Ids(), problems).requests == ()
+    assert str(problems.named[0]) == "s.jsonl: no such file or directory"
+
+
+def test_times_without_a_zone_are_utc(tmp_path: Path) -> None:
+    """
+    As a converter of somebody's may have written them.
+    """
+    made = Transcript("s").user().answer("1", usage())
+    for line in made.lines:
+        line["timestamp"] = line["timestamp"].removesuffix("Z")
+
+    assert only(made.write(tmp_path))[0].started_at == datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def test_only_the_last_records_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Memory does not grow with a file; the record before an answer is among the last.
+    """
+    monkeypatch.setattr(transcripts, "_MOST_MARKS", 2)
+    made = Transcript("s")
+    for number in range(20):
+        made.user().answer(str(number), usage())
+
+    requests = only(made.write(tmp_path))
+    assert {request.ended_at - request.started_at for request in requests} == {timedelta(seconds=3)}
+
+
+def test_a_file_without_a_session_is_one(tmp_path: Path) -> None:
+    """
+    It is named by its file; broken first lines do not matter.
+    """
+    path = tmp_path / "odd.jsonl"
+    made = Transcript("s").answer("1", usage())
+    del made.lines[0]["sessionId"]
+    path.write_text("{\n" + json.dumps(made.lines[0]))
+
+    assert [session.id for session in read(path)] == ["odd"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_the_count_is_a_naive_reader_s(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """
+    To the token, on any mixture of lines, copies, agents and garbage.
+    """
+    folder = tmp_path_factory.mktemp("made")
+    for number in range(data.draw(st.integers(1, 3))):
+        made = Transcript(f"s{number}")
+        for step in range(data.draw(st.integers(0, 6))):
+            counts = {name: data.draw(st.integers(0, 9)) for name in ("read", "w5", "w1", "plain")}
+            request = {} if data.draw(st.booleans()) else {"requestId": None}
+            model = data.draw(st.sampled_from(["claude-opus-5-5", "<synthetic>"]))
+            made.user().answer(
+                f"{number}-{step}", usage(**counts), lines=data.draw(st.integers(1, 3)), model=model, **request
+            )
+        path = made.write(folder)
+        path.write_text(path.read_text() + data.draw(st.sampled_from(["", "{\n", "null\n"])))
+        if data.draw(st.booleans()):
+            (folder / f"copy{number}.jsonl").write_text(path.read_text())
+    paths = list(walk([str(folder)]))
+
+    assert totals(read(*paths)) == counted(paths)
+
+
+@pytest.mark.skipif(not TRACES.exists(), reason="needs recorded transcripts")
+@pytest.mark.parametrize("name", ["entireio-cli", "marot-spotter"])
+def test_the_count_of_real_files_is_a_naive_reader_s(name: str) -> None:
+    """
+    To the token.
+    """
+    paths = [path for path in walk([str(TRACES / name)]) if kind_of(path) == "transcript"]
+
+    assert totals(read(*paths)) == counted(paths)
