@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from savemode_cli.cli import budget, demo, diff_request, prices, run, serve, simulate_budget
+from savemode_cli.cli import budget, demo, diff_request, prices, replay, run, serve, simulate_budget
 from savemode_cli.core.errors import SavemodeError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("serve")(serve.serve)
 app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run.run)
 app.command("diff-request")(diff_request.diff_request)
 app.command("simulate-budget")(simulate_budget.simulate_budget)
+app.command("replay")(replay.replay)
 app.command("prices")(prices.prices)
 
 budgets = typer.Typer(

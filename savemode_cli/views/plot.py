@@ -1,5 +1,5 @@
 """
-A growing spend as a small picture made of characters.
+Growing amounts and counts as small pictures made of characters.
 
 Rule of this file: it scales what it is given to the cells it has, and computes no figures.
 """
@@ -11,7 +11,7 @@ from savemode_cli.core.tiers import usd
 
 ROWS = 10
 _LEVELS = " ▁▂▃▄▅▆▇█"
-_PLAIN = str.maketrans("▁▂▃▄▅▆▇█·┄│└─", "______##.-|+-")
+_PLAIN = str.maketrans("▁▂▃▄▅▆▇█·┄│└─▏▎▍▌▋▊▉", "______##.-|+-|||||##")
 _LABEL = 9
 
 
@@ -72,3 +72,57 @@ def _cell(row: int, column: int, curve: Sequence[int], ghost: Sequence[int], top
 def _short(nusd: int) -> str:
     text = f"${usd(nusd)}"
     return text if len(text) <= _LABEL else text.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """
+    One of several amounts that grow side by side: a value per column, the character that draws it, its name.
+    """
+
+    nusd: Sequence[int]
+    mark: str
+    name: str
+
+
+def curves(together: Sequence[Curve], columns: int, ends: tuple[str, str]) -> list[str]:
+    """
+    The lines of a picture in which each curve is drawn by its own character; where they meet, the first one is seen.
+
+    Every character is ASCII but the frame; names stand where their curves end.
+    """
+    top = max(1, *(max(curve.nusd) for curve in together))
+    rows = [[" "] * columns for _ in range(ROWS)]
+    names: dict[int, list[str]] = {}
+    for curve in reversed(together):
+        for column, nusd in enumerate(curve.nusd):
+            rows[_row(max(nusd, 0), top)][column] = curve.mark
+    for curve in together:
+        names.setdefault(_row(max(curve.nusd[-1], 0), top), []).append(curve.mark)
+    lines = []
+    for row in reversed(range(ROWS)):
+        value = _short(top) if row == ROWS - 1 else _short(top // 2) if row == ROWS // 2 - 1 else ""
+        lines.append(f"{value:>{_LABEL}} │{''.join(rows[row])} {' '.join(names.get(row, []))}".rstrip())
+    lines.append(f"{'$0':>{_LABEL}} └{'─' * columns}")
+    lines.append(f"{'':>{_LABEL}}  {ends[0]}{ends[1]:>{columns - len(ends[0])}}")
+    return lines
+
+
+def plain(lines: Sequence[str]) -> list[str]:
+    """
+    The same lines in ASCII.
+    """
+    return [line.translate(_PLAIN) for line in lines]
+
+
+def bar(value: int, largest: int, columns: int) -> str:
+    """
+    A bar of at most so many columns, in eighths; the least there is where there is anything at all.
+    """
+    if value <= 0 or largest <= 0:
+        return ""
+    eighths = max(1, value * columns * 8 // largest)
+    return _WIDTHS[-1] * (eighths // 8) + (_WIDTHS[eighths % 8 - 1] if eighths % 8 else "")
+
+
+_WIDTHS = "▏▎▍▌▋▊▉█"

@@ -2,7 +2,9 @@
 The picture of a spend, cell by cell.
 """
 
-from savemode_cli.views.plot import Mark, plot
+import pytest
+
+from savemode_cli.views.plot import Curve, Mark, bar, curves, plain, plot
 
 USD = 10**9
 
@@ -60,3 +62,42 @@ def test_far_beyond() -> None:
 
     assert [number for number, line in enumerate(lines) if line.endswith("cap")] == [3]
     assert not any("·" in line for line in lines)
+
+
+def test_curves_side_by_side() -> None:
+    """
+    Each by its own character; where they meet the first one is seen; names stand at their ends.
+    """
+    lines = curves([Curve([0, 5 * USD, 10 * USD], "r", "one"), Curve([0, 5 * USD, 5 * USD], "1", "two")], 3, ("a", "b"))
+
+    assert lines[0] == "   $10.00 │  r r"
+    assert lines[4] == "          │ r1 1"
+    assert lines[9] == "          │r"
+    assert lines[10] == "       $0 └───"
+    assert lines[11].split() == ["a", "b"]
+    assert all(line.isascii() for line in plain(lines))
+
+
+def test_curves_of_nothing() -> None:
+    """
+    Lie on the ground.
+    """
+    assert curves([Curve([0], "r", "one")], 1, ("a", ""))[9] == "          │r r"
+
+
+@pytest.mark.parametrize(
+    ("value", "drawn"), [(0, ""), (-1, ""), (8, "████"), (4, "██"), (3, "█▌"), (1, "▌"), (10_000, "█" * 5000)]
+)
+def test_bars(value: int, drawn: str) -> None:
+    """
+    In eighths of a character.
+    """
+    assert bar(value, 8, 4) == drawn
+
+
+def test_the_least_bar_is_seen() -> None:
+    """
+    One of a million is not none.
+    """
+    assert bar(1, 1_000_000, 10) == "▏"
+    assert bar(1, 0, 10) == ""

@@ -1,0 +1,73 @@
+"""
+A picture to keep: well-formed, readable, and silent where the model is poor.
+"""
+
+import sys
+import types
+from itertools import pairwise
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from savemode_cli.core.errors import BadInput
+from savemode_cli.views.chart import png, svg
+from tests.core.test_replay import advised, many
+
+GOOD = svg(advised(*many(10, [600, 10, 100_000])))
+SPACE = "{http://www.w3.org/2000/svg}"
+
+
+def test_the_picture_is_well_formed() -> None:
+    """
+    Three curves with their amounts, a bar for each class of pauses, everything inside the frame.
+    """
+    root = Xml.fromstring(GOOD)  # noqa: S314 - we made it
+    texts = [one.text or "" for one in root.iter(f"{SPACE}text")]
+    points = [
+        float(number)
+        for line in root.iter(f"{SPACE}polyline")
+        for point in line.attrib["points"].split()
+        for number in point.split(",")
+    ]
+
+    assert len(list(root.iter(f"{SPACE}polyline"))) == 3
+    assert len(list(root.iter(f"{SPACE}rect"))) == 11
+    assert sum(text.startswith(("all 5m $", "all 1h $", "as recorded $")) for text in texts) == 3
+    assert 0 <= min(points) <= max(points) <= 700
+
+
+def test_labels_do_not_overlap() -> None:
+    """
+    Though the curves end at the same height.
+    """
+    root = Xml.fromstring(GOOD)  # noqa: S314
+    heights = sorted(
+        float(one.attrib["y"]) for one in root.iter(f"{SPACE}text") if one.attrib.get("font-weight") == "600"
+    )
+
+    assert all(low - high >= 15 for high, low in pairwise(heights))
+
+
+def test_a_poor_model_draws_the_bill_alone() -> None:
+    """
+    And nothing at all draws an empty frame.
+    """
+    assert svg(advised(*many(6, [600]))).count("<polyline") == 1
+    assert "<polyline" not in svg(advised())
+
+
+def test_pixels_need_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Without it the way out is said; with it, it is asked for twice the density.
+    """
+    monkeypatch.setitem(sys.modules, "cairosvg", None)
+    with pytest.raises(BadInput, match="needs cairosvg") as error:
+        png(GOOD)
+    assert "savemode-cli[png]" in error.value.hint
+
+    asked: list[dict[str, object]] = []
+    fake = types.ModuleType("cairosvg")
+    fake.svg2png = lambda **more: asked.append(more) or b"png"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cairosvg", fake)
+    assert png(GOOD) == b"png"
+    assert asked == [{"bytestring": GOOD.encode(), "scale": 2}]
