@@ -4,8 +4,9 @@ The options that several commands share, spelled once.
 Rule of this file: an option left out is None, so that config files and environment can speak.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,3 +65,15 @@ def negated(flag: bool | None) -> bool | None:
     `--no-x` as the value of the option x: not given stays not given.
     """
     return None if flag is None else not flag
+
+
+def flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What a command was given (its `locals()`, before anything else), by the names that configuration has for it.
+
+    `config` is where to read more, and `command` is not ours.
+    """
+    named = {name: value for name, value in given.items() if name not in ("config", "command", "no_beta_header")}
+    named["beta_header"] = negated(given.get("no_beta_header"))
+    # An option that can be repeated is an empty list where it was left out.
+    return {name: None if value == [] else value for name, value in named.items()}

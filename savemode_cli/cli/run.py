@@ -44,27 +44,13 @@ def run(
     """
     Run a command with ANTHROPIC_BASE_URL set to a proxy of its own, and print a receipt at the end.
     """
+    flags = options.flags(locals())
     from savemode_cli.config import load, override_value, with_base_url
     from savemode_cli.core.gate import gate_warning
     from savemode_cli.core.summary import Summary
     from savemode_cli.proxy.server import run_in_loop
     from savemode_cli.views.terminal import Ink, receipt
 
-    flags = {
-        "upstream": upstream,
-        "product": product,
-        "ttl_policy": ttl_policy,
-        "debug": debug,
-        "observe": observe,
-        "budget": budget,
-        "budget_window": budget_window,
-        "strict": strict,
-        "fail": fail,
-        "ledger": ledger,
-        "price_file": price_file,
-        "log_format": log_format,
-        "verbose": verbose,
-    }
     settings = with_base_url(load({**flags, "host": "127.0.0.1", "port": 0}, config=config))
     announce = announcer(sys.stderr)
     warning = gate_warning(override_value(), debug=settings.debug)

@@ -71,39 +71,12 @@ def serve(
     """
     Run the proxy and print every request and each transform.
     """
+    flags = options.flags(locals())
     from savemode_cli.config import load
     from savemode_cli.proxy.server import run_in_loop
     from savemode_cli.proxy.server import serve as serve_until_stopped
 
-    settings = load(
-        {
-            "host": host,
-            "port": port,
-            "upstream": upstream,
-            "product": product,
-            "ttl_policy": ttl_policy,
-            "debug": debug,
-            "observe": observe,
-            "compat": compat,
-            "beta_header": options.negated(no_beta_header),
-            "allow_bedrock": allow_bedrock,
-            "allow_oauth_edits": allow_oauth_edits,
-            "forward_posthog_headers": forward_posthog_headers,
-            "allow_remote": allow_remote,
-            "allow_host": allow_host or None,
-            "grace_s": grace_s,
-            "budget": budget,
-            "budget_window": budget_window,
-            "strict": strict,
-            "fail": fail,
-            "ledger": ledger,
-            "price_file": price_file,
-            "log_format": log_format,
-            "quiet": quiet,
-            "verbose": verbose,
-        },
-        config=config,
-    )
+    settings = load(flags, config=config)
     proxy = compose(settings, printer(settings, sys.stdout), announcer(sys.stderr))
     say_hello(settings, proxy, sys.stderr)
     try:

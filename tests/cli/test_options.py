@@ -23,6 +23,16 @@ def test_negated(flag: bool | None, expected: bool | None) -> None:
     assert options.negated(flag) is expected
 
 
+def test_flags() -> None:
+    """
+    A command's parameters are the settings' names, but for those that are about something else; silence stays silence.
+    """
+    given = {"port": 1, "allow_host": [], "no_beta_header": True, "quiet": None, "config": "file", "command": ["x"]}
+
+    assert options.flags(given) == {"port": 1, "allow_host": None, "quiet": None, "beta_header": False}
+    assert options.flags({}) == {"beta_header": None}
+
+
 SHARED = {name: value for name, value in vars(options).items() if get_args(value) and name[0].isupper()}
 
 
