@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from savemode_cli.core.admission import Allowed, Balance, Refused, Standing
+from savemode_cli.core.admission import Allowed, Balance, Hold, Refused, Standing
 from savemode_cli.core.budget import Budget, limit_of
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState
@@ -100,12 +100,13 @@ def a_standing(used_nusd: int = 0, limit_nusd: int = 10_000_000_000, **more: Any
     return Standing(limit_of(budget, "", datetime(2026, 11, 24, 12, tzinfo=UTC)), Balance(settled_nusd=used_nusd))
 
 
-def an_allowance(standing: Standing | None = None) -> Allowed:
+def an_allowance(standing: Standing | None = None, *, held: bool = False) -> Allowed:
     """
-    A request that may start, nothing held.
+    A request that may start, nothing held unless it is said.
     """
     standing = standing or a_standing()
-    return Allowed(None, standing.verdict.status, (standing,))
+    hold = Hold("req_sm_1", (standing.limit.key,), 1, standing.limit.resets_at) if held else None
+    return Allowed(hold, standing.verdict.status, (standing,))
 
 
 def a_refusal(standing: Standing | None = None) -> Refused:

@@ -37,7 +37,8 @@ budgets = typer.Typer(
     no_args_is_help=True,
 )
 budgets.command("show")(budget.show)
-budgets.command("set")(budget.set_budget)
+# Or a negative amount would be an unknown option.
+budgets.command("set", context_settings={"ignore_unknown_options": True})(budget.set_budget)
 budgets.command("drop")(budget.drop)
 budgets.command("allow")(budget.allow)
 budgets.command("release")(budget.release)

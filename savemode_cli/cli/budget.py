@@ -6,11 +6,12 @@ Rule of this file: it reads and writes the ledger that the proxy uses; what a ba
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +32,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print it for machines.")]
 _DURATION = re.compile(r"(\d{1,4})(m|h|d)", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _LONGEST = timedelta(days=31)
+_HOW = "`savemode serve`, `savemode run` and `savemode budget set` make one"
 
 
 def show(
@@ -44,7 +46,7 @@ def show(
     """
     from savemode_cli.core.overview import overview
 
-    with _opened(ledger, config) as (settings, opened):
+    with _opened(ledger, config, missing="told") as (settings, opened):
         seen = overview(budgets_in_force(settings, opened), opened, datetime.now(UTC))
     if as_json:
         from savemode_cli.views.budget import to_json
@@ -54,7 +56,7 @@ def show(
         from savemode_cli.cli.screen import console
         from savemode_cli.views.budget import show as print_overview
 
-        print_overview(seen, console())
+        print_overview(seen, console(), _same(ledger, config))
     if check and seen.refuses:
         raise typer.Exit(1)
 
@@ -83,8 +85,13 @@ def set_budget(
     from savemode_cli.core.tiers import parse_usd
 
     limit_nusd = parse_usd(usd)
-    if limit_nusd is None or limit_nusd < 0:
+    if limit_nusd is None:
         raise BadInput(f"{usd!r} is no amount of US dollars", hint="like 20 or 5.40; 0 counts and caps nothing")
+    if limit_nusd < 0:
+        raise BadInput(
+            f"a cap of {usd} dollars would refuse nothing",
+            hint=f"0 says so: it counts and caps nothing; `savemode budget drop {name}` forgets the budget",
+        )
     changes: dict[str, Any] = {"zone": zone, "scope": scope, "strict": strict}
     changes["window"] = None if window is None else parse_window(window)
     with _opened(ledger, config) as (settings, opened):
@@ -92,7 +99,10 @@ def set_budget(
         base = before or _new(settings, name)
         given = {key: value for key, value in changes.items() if value is not None}
         opened.set_budget(replace(base, limit_nusd=limit_nusd, **given))
-    _say(f"{name} is now {_shown(limit_nusd)}" + ("" if before is None else f", it was {_shown(before.limit_nusd)}"))
+    _say(f"{name} is now {_cap(limit_nusd)}" + ("" if before is None else f", it was {_cap(before.limit_nusd)}"))
+    if limit_nusd == 0:
+        _say("spend is counted, nothing is refused, and answers carry no budget headers for it")
+        _say(f"to forget it: savemode budget drop {name}{_same(ledger, config)}")
     show(ledger=ledger, config=config)
 
 
@@ -104,7 +114,7 @@ def drop(
     """
     Forget a budget that was set in the ledger; what was spent stays on record.
     """
-    with _opened(ledger, config) as (settings, opened):
+    with _opened(ledger, config, missing="refused") as (settings, opened):
         configured = next((one for one in settings.budgets() if one.name == name), None)
         if not opened.drop_budget(name):
             if configured is not None:
@@ -113,7 +123,7 @@ def drop(
                 )
             known = ", ".join(one.name for one in opened.budgets()) or "none"
             raise BadInput(f"there is no budget {name!r} in the ledger", hint=f"budgets in it: {known}")
-    back = "" if configured is None else f"; the configured {_shown(configured.limit_nusd)} counts again"
+    back = "" if configured is None else f"; the configured {_cap(configured.limit_nusd)} counts again"
     _say(f"{name} is dropped{back}")
 
 
@@ -126,7 +136,9 @@ def allow(
     """
     Let every request through for a while, whatever is spent; it is charged all the same.
     """
-    if stop == (duration is not None):
+    if stop and duration is not None:
+        raise BadInput("--for begins it and --stop ends it: give one of them", hint="savemode budget allow --stop")
+    if not stop and duration is None:
         raise BadInput("say for how long, or --stop", hint="savemode budget allow --for 1h")
     until = None if duration is None else datetime.now(UTC) + parse_duration(duration)
     with _opened(ledger, config) as (_, opened):
@@ -136,7 +148,7 @@ def allow(
     else:
         _say(
             f"every request is let through until {until:%Y-%m-%d %H:%M} UTC, and is still charged\n"
-            "end it earlier: savemode budget allow --stop"
+            f"end it earlier: savemode budget allow --stop{_same(ledger, config)}"
         )
 
 
@@ -151,9 +163,11 @@ def release(
     """
     Give back what a dead request holds. If its bill comes after all, it is charged.
     """
+    from savemode_cli.views.terminal import printable
+
     if all_expired == (hold_id is not None):
         raise BadInput("name one hold, or --all-expired", hint="`savemode budget show` lists them")
-    with _opened(ledger, config) as (_, opened):
+    with _opened(ledger, config, missing="refused") as (_, opened):
         chosen = [
             one.hold
             for one in opened.holds(datetime.now(UTC))
@@ -161,10 +175,13 @@ def release(
         ]
         if hold_id is not None and not chosen:
             raise BadInput(f"there is no open hold {hold_id!r}", hint="`savemode budget show` lists them")
-        freed = [hold.ask_nusd for hold in chosen if opened.release(hold.id)]
+        freed = [hold for hold in chosen if opened.release(hold.id)]
+    for hold in freed:
+        typer.echo(f"{hold.id}  {_shown(hold.ask_nusd)}  {printable(hold.model) or '-'}")
     if freed:
         holds = "1 hold" if len(freed) == 1 else f"{len(freed)} holds"
-        _say(f"released {holds}, {_shown(sum(freed))} no longer counts as spent or held")
+        total = _shown(sum(hold.ask_nusd for hold in freed))
+        _say(f"released {holds}, {total} no longer counts as spent or held")
     else:
         _say("no hold has run out: nothing to release")
 
@@ -206,11 +223,26 @@ def parse_duration(text: str) -> timedelta:
 
 
 @contextmanager
-def _opened(url: str | None, config: Any) -> "Iterator[tuple[Settings, Ledger]]":
+def _opened(
+    url: str | None, config: Any, *, missing: Literal["made", "told", "refused"] = "made"
+) -> "Iterator[tuple[Settings, Ledger]]":
+    """
+    The ledger, closed at the end. Where there is none yet it is made, or (`told`) an empty one stands in for it.
+    """
     from savemode_cli.config import load
+    from savemode_cli.core.ledger import MemoryLedger
+    from savemode_cli.ledgers import file_of
 
     settings = load({"ledger": url}, config=config)
-    ledger = open_configured(settings)
+    file = file_of(settings.ledger_url)
+    if missing == "made" or file is None or file.exists():
+        ledger = open_configured(settings)
+    else:
+        words = f"there is no ledger at {file}"
+        if missing == "refused" or url is not None:
+            raise BadInput(words, hint=_HOW)
+        _say(f"{words} yet: nothing was counted\n  {_HOW}")
+        ledger = MemoryLedger()
     try:
         yield settings, ledger
     finally:
@@ -237,6 +269,18 @@ def _shown_url(settings: "Settings") -> str:
     # An address with a user in it may have a password too.
     url = settings.ledger_url
     return f"{url.partition(':')[0]}:..." if "@" in url else url
+
+
+def _same(url: str | None, config: Any) -> str:
+    """
+    The options a further command needs to mean the same ledger.
+    """
+    given = (("--ledger", url), ("--config", config))
+    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in given if value is not None)
+
+
+def _cap(nusd: int) -> str:
+    return _shown(nusd) if nusd > 0 else "no cap"
 
 
 def _shown(nusd: int) -> str:

@@ -8,6 +8,8 @@ say comes on stderr when it is over.
 import os
 import signal
 import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
     from savemode_cli.cli.serve import Proxy
+    from savemode_cli.config import Settings
+    from savemode_cli.core.admission import Standing
+    from savemode_cli.core.budget import Limit
     from savemode_cli.core.exchange import Exchange
+    from savemode_cli.core.summary import Summary
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
@@ -46,10 +52,10 @@ def run(
     """
     flags = options.flags(locals())
     from savemode_cli.config import load, override_value, with_base_url
+    from savemode_cli.core.budget import ALL
     from savemode_cli.core.gate import gate_warning
     from savemode_cli.core.summary import Summary
     from savemode_cli.proxy.server import run_in_loop
-    from savemode_cli.views.terminal import Ink, receipt
 
     settings = with_base_url(load({**flags, "host": "127.0.0.1", "port": 0}, config=config))
     announce = announcer(sys.stderr)
@@ -58,20 +64,71 @@ def run(
         announce(warning.event, warning.text)
     show = printer(settings, sys.stderr)
     total = Summary()
+    own: dict[str, Limit] = {}
 
     def record(exchange: "Exchange") -> None:
         nonlocal total
         total = total.add(exchange)
+        own.update({limit.key: limit for limit in _limits(exchange) if limit.budget.scope != ALL})
         if settings.verbose:
             show(exchange)
 
     proxy = compose(settings, record, announce, handle_signals=False)
     try:
         code = run_in_loop(lambda: _around(proxy, command))
+        standings = _standings(proxy, own.values())
     finally:
         proxy.close()
-    say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), proxy.relay.gate()))
+    _print_receipt(settings, total, proxy, standings, code)
     raise typer.Exit(code)
+
+
+def _limits(exchange: "Exchange") -> "list[Limit]":
+    """
+    The limits that a request was judged by.
+    """
+    from savemode_cli.core.admission import Allowed
+
+    decision = exchange.decision
+    if decision is None:
+        return []
+    standings = decision.standings if isinstance(decision, Allowed) else filter(None, [decision.standing])
+    return [standing.limit for standing in standings]
+
+
+def _standings(proxy: "Proxy", own: "Iterable[Limit]") -> "tuple[Standing, ...] | None":
+    """
+    Where the budgets stand now: those for everybody, and those the command's requests had of their own. None: nobody
+    knows.
+    """
+    from savemode_cli.core.errors import LedgerUnavailable
+
+    try:
+        return proxy.relay.accounts.standings(datetime.now(UTC), own)
+    except LedgerUnavailable:
+        return None
+
+
+def _print_receipt(
+    settings: "Settings", total: "Summary", proxy: "Proxy", standings: "tuple[Standing, ...] | None", code: int
+) -> None:
+    import json
+
+    from savemode_cli.core.overview import standing_json
+    from savemode_cli.views.terminal import Ink, receipt
+
+    gate = proxy.relay.gate()
+    if settings.log_format == "text":
+        say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), gate, standings))
+        return
+    told = {
+        **total.to_json(),
+        "event": "run.done",
+        "exit_code": code,
+        "gate": {"on": gate.on, "why": gate.why},
+        "budgets": None if standings is None else [standing_json(one) for one in standings],
+    }
+    say(sys.stderr, json.dumps(told, separators=(",", ":")))
 
 
 async def _around(proxy: "Proxy", command: list[str]) -> int:

@@ -324,7 +324,8 @@ def _budget_rows(settings: "Settings", proxy: Proxy) -> list[str]:
 
     none = "none: spend is counted, and nothing is refused (--budget USD)"
     try:
-        return [standing_words(one) for one in proxy.relay.accounts.standings(datetime.now(UTC))] or [none]
+        standings = proxy.relay.accounts.standings(datetime.now(UTC))
+        return [line for one in standings for line in standing_words(one)] or [none]
     except LedgerUnavailable:
         word = "NOT ENFORCED" if settings.fail == "open" else "everything is refused"
         named = [f"{one.name} {dollars(one.limit_nusd)}" for one in settings.budgets()] or ["spend is not counted"]

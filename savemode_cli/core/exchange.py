@@ -7,7 +7,6 @@ Rule of this file: an exchange holds no header, no credential and no content; wh
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from savemode_cli.core.admission import Decision, Refused
@@ -16,6 +15,7 @@ from savemode_cli.core.gate import GateState
 from savemode_cli.core.messages import dotted
 from savemode_cli.core.pricing import Cost, State, Usage
 from savemode_cli.core.receipt import Receipt
+from savemode_cli.core.tiers import exact_usd
 from savemode_cli.core.transform import Edit, Skip
 
 SCHEMA_VERSION = 1
@@ -174,10 +174,3 @@ def budget_json(decision: Decision, told: Sequence[tuple[bytes, bytes]] = ()) ->
     headers = ((name.decode().removeprefix(prefix).lstrip("-"), value) for name, value in told or decision.headers())
     named = {(name or "status").replace("-", "_"): value.decode() for name, value in headers}
     return {"allowed": not isinstance(decision, Refused), **named}
-
-
-def exact_usd(nusd: int) -> str:
-    """
-    An amount in USD with every digit it has.
-    """
-    return f"{Decimal(nusd).scaleb(-9):f}"

@@ -4,17 +4,20 @@ Which budgets are in force and how they stand: what `savemode budget show` tells
 Rule of this file: it reads a ledger and changes nothing. What a limit says to a request is asked of `admission`.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Literal
+from datetime import date, datetime
+from typing import Any, Literal
 
 from savemode_cli.core.admission import Balance, Hold, Reason, Refused, Standing, decide
-from savemode_cli.core.budget import ALL, Budget, limit_of
+from savemode_cli.core.budget import ALL, Budget, limit_of, parse_window
+from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.ledger import Ledger, OpenHold, is_allowed
-from savemode_cli.core.tiers import MOST_NUSD, NUSD_PER_USD
+from savemode_cli.core.tiers import MOST_NUSD, NUSD_PER_USD, amounts
 
-Source = Literal["ledger", "configuration"]
+Source = Literal["ledger", "configuration", "spend"]
+"""`spend`: of the budget there is nothing but what was counted under its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,7 @@ class Line:
         """
         What a new request can still have; None where nothing is capped.
         """
-        limit = self.standing.limit
-        return max(0, limit.nusd - self.standing.balance.used_nusd) if limit.capped else None
+        return self.standing.left_nusd if self.standing.limit.capped else None
 
     @property
     def over_nusd(self) -> int:
@@ -124,17 +126,20 @@ def overview(budgets: Iterable[InForce], ledger: Ledger, now: datetime) -> Overv
     """
     How everything stands at `now`.
 
-    A budget that each product, user, team or key has for itself has a line for each that was seen in this window.
+    A budget that each product, user, team or key has for itself has a line for each that was seen in this window. What
+    was spent under a budget that is not among these (a proxy was given it, or none at all) has a line too.
     """
     until = ledger.allowed_until()
     allowed = is_allowed(until, now)
     balances = ledger.balances(now)
-    lines = tuple(
+    lines = [
         Line(origin, standing, None if allowed else refusal_of(standing))
         for origin in budgets
         for standing in _standings(origin.budget, balances, now)
-    )
-    return Overview(now, lines, ledger.holds(now), until if allowed else None)
+    ]
+    listed = {line.standing.limit.key for line in lines}
+    lines += [line for key in balances if key not in listed for line in _spend(key, balances[key], now)]
+    return Overview(now, tuple(lines), ledger.holds(now), until if allowed else None)
 
 
 def refusal_of(standing: Standing) -> Reason | None:
@@ -143,6 +148,70 @@ def refusal_of(standing: Standing) -> Reason | None:
     """
     decision = decide(Hold("next", (standing.limit.key,), 0, standing.limit.resets_at), [standing], override=False)
     return decision.reason if isinstance(decision, Refused) else None
+
+
+def _spend(key: str, balance: Balance, now: datetime) -> Iterator[Line]:
+    """
+    The line of a key that no budget in force has, if it is of a window of now and anything was spent.
+    """
+    match = _KEY.fullmatch(key)
+    if match is None or not balance.used_nusd:
+        return
+    name, kind, day, scope, who = match.groups(default="")
+    try:
+        first = date.fromisoformat(day).day
+        window = parse_window(f"month:{first}" if kind == "month" else kind)
+        budget = Budget(name, 0, window, scope=scope)
+    except (ValueError, ConfigError):  # a key that no budget has
+        return
+    limit = limit_of(budget, who, now)
+    if limit.key == key:
+        yield Line(InForce(budget, "spend"), Standing(limit, balance), None)
+
+
+_KEY = re.compile(r"([^/]+)/(month|week|day):(\d{4}-\d\d-\d\d)/([^=]+)(?:=(.*))?", re.ASCII | re.DOTALL)
+
+
+def terms_json(budget: Budget) -> dict[str, Any]:
+    """
+    A budget as it was configured, for machines.
+    """
+    return {
+        "name": budget.name,
+        **amounts(limit=budget.limit_nusd),
+        "window": str(budget.window),
+        "zone": budget.zone,
+        "scope": budget.scope,
+        "strict": budget.strict,
+        "warn_at": str(budget.warn_at),
+        "engage_at": str(budget.engage_at),
+    }
+
+
+def standing_json(standing: Standing) -> dict[str, Any]:
+    """
+    A budget and where it stands, for machines.
+    """
+    limit, balance = standing.limit, standing.balance
+    return {
+        **terms_json(limit.budget),
+        "who": limit.who,
+        "key": limit.key,
+        **amounts(spent=balance.spent_nusd, unsettled=balance.unsettled_nusd, held=balance.held_nusd),
+        **amounts(remaining=standing.left_nusd if limit.capped else None),
+        "used_permille": permille(balance.used_nusd, limit.nusd),
+        "guard_status": standing.verdict.status,
+        "client_state": standing.advice.state,
+        "recommended_mode": standing.advice.recommended_mode,
+        "resets_at": stamp(limit.resets_at),
+    }
+
+
+def stamp(moment: datetime) -> str:
+    """
+    A moment for machines.
+    """
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _standings(budget: Budget, balances: Mapping[str, Balance], now: datetime) -> list[Standing]:

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange, exact_usd, usage_json
-from savemode_cli.core.messages import MESSAGES_PATH
+from savemode_cli.core.admission import Allowed, Refused
+from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange, usage_json
+from savemode_cli.core.messages import BATCHES_PATH, MESSAGES_PATH
 from savemode_cli.core.pricing import Usage
+from savemode_cli.core.tiers import amounts
 
 _ANSWERED = frozenset({"ok", "client_gone", "broken"})
 """The outcomes of calls that a model worked on: what was raised on others wrote no cache, and a retry raises it again."""
@@ -19,13 +21,20 @@ _ANSWERED = frozenset({"ok", "client_gone", "broken"})
 @dataclass(frozen=True, slots=True)
 class Summary:
     """
-    Totals over exchanges. `requests` counts model calls, `others` everything else that passed through. `cost_nusd` is
-    what was charged, `bases` how many charges rest on what. `difference_nusd` is the sum of the receipts: what was paid
-    beyond a world without upgrades, negative if less; `not_compared` upgraded calls have none and are no part of it.
+    Totals over exchanges. `requests` counts the model calls that went on, `others` everything else that did, and
+    `over_budget` what a budget refused. `cost_nusd` is what was charged, `bases` how many charges rest on what and
+    `charged_nusd` how much. Of the calls `unpriced` were charged at the dearest known price, `uncounted` are in no
+    ledger; a batch's bill comes with its results, which nobody counts. `difference_nusd` is the sum of the receipts:
+    what was paid beyond a world without upgrades, negative if less; `not_compared` upgraded calls have none and are no
+    part of it.
     """
 
     requests: int = 0
     others: int = 0
+    over_budget: int = 0
+    unpriced: int = 0
+    uncounted: int = 0
+    batches: int = 0
     upgraded_requests: int = 0
     breakpoints_upgraded: int = 0
     breakpoints_observed: int = 0
@@ -37,6 +46,7 @@ class Summary:
     downgraded: int = 0
     usage: Usage = field(default_factory=Usage)
     bases: Mapping[str, int] = field(default_factory=dict)
+    charged_nusd: Mapping[str, int] = field(default_factory=dict)
     skips: Mapping[str, int] = field(default_factory=dict)
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
@@ -44,20 +54,29 @@ class Summary:
         """
         The summary with one exchange more.
         """
-        is_call = exchange.method == "POST" and exchange.path.endswith(MESSAGES_PATH)
+        passed, posted = exchange.outcome != "refused", exchange.method == "POST"
+        is_call = passed and posted and exchange.path.endswith(MESSAGES_PATH)
+        is_batch = passed and posted and exchange.path.endswith(BATCHES_PATH)
+        decision = exchange.decision
         raised = exchange.upgraded if exchange.outcome in _ANSWERED else 0
         skips = dict(self.skips)
         for skip in exchange.skips:
             skips[skip.code] = skips.get(skip.code, 0) + 1
-        bases = dict(self.bases)
-        if exchange.settlement is not None:
-            bases[exchange.settlement.basis] = bases.get(exchange.settlement.basis, 0) + 1
+        bases, charged_nusd = dict(self.bases), dict(self.charged_nusd)
+        if exchange.settlement is not None and passed:
+            basis, nusd = exchange.settlement.basis, exchange.settlement.nusd
+            bases[basis] = bases.get(basis, 0) + 1
+            charged_nusd[basis] = charged_nusd.get(basis, 0) + nusd
         receipt = exchange.receipt
         difference = None if receipt is None else receipt.difference_nusd
         outcomes = {**self.outcomes, exchange.outcome: self.outcomes.get(exchange.outcome, 0) + 1}
         return Summary(
             requests=self.requests + is_call,
-            others=self.others + (not is_call),
+            others=self.others + (passed and not is_call),
+            over_budget=self.over_budget + isinstance(decision, Refused),
+            unpriced=self.unpriced + (exchange.price_state == "unpriced"),
+            uncounted=self.uncounted + (is_call and isinstance(decision, Allowed) and decision.hold is None),
+            batches=self.batches + is_batch,
             upgraded_requests=self.upgraded_requests + (raised > 0),
             breakpoints_upgraded=self.breakpoints_upgraded + raised,
             breakpoints_observed=self.breakpoints_observed + (len(exchange.edits) if exchange.observed else 0),
@@ -69,6 +88,7 @@ class Summary:
             downgraded=self.downgraded + (receipt is not None and receipt.verified is False),
             usage=self.usage if exchange.usage is None else self.usage + exchange.usage,
             bases=bases,
+            charged_nusd=charged_nusd,
             skips=skips,
             outcomes=outcomes,
         )
@@ -81,18 +101,22 @@ class Summary:
             "schema_version": SCHEMA_VERSION,
             "requests": self.requests,
             "others": self.others,
+            "over_budget": self.over_budget,
+            "unpriced": self.unpriced,
+            "uncounted": self.uncounted,
+            "batches": self.batches,
             "upgraded_requests": self.upgraded_requests,
             "breakpoints_upgraded": self.breakpoints_upgraded,
             "breakpoints_observed": self.breakpoints_observed,
             "resent": self.resent,
-            "cost_nusd": self.cost_nusd,
-            "cost_usd": exact_usd(self.cost_nusd),
-            "difference_nusd": self.difference_nusd,
-            "difference_usd": exact_usd(self.difference_nusd),
+            **amounts(cost=self.cost_nusd, difference=self.difference_nusd),
             "not_compared": self.not_compared,
             "verified": self.verified,
             "downgraded": self.downgraded,
-            "cost_bases": dict(self.bases),
+            "cost_bases": {
+                basis: {"calls": count, **amounts(charged=self.charged_nusd.get(basis, 0))}
+                for basis, count in self.bases.items()
+            },
             "usage": usage_json(self.usage),
             "skips": dict(self.skips),
             "outcomes": dict(self.outcomes),

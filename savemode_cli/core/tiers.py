@@ -8,7 +8,7 @@ Rule of this file: money is integer nano-USD, a fraction is a decimal, every com
 import re
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 NUSD_PER_USD = 1_000_000_000
 MOST_NUSD = 2**53 - 1
@@ -49,9 +49,30 @@ def parse_usd(text: str | None) -> int | None:
 def usd(nusd: int) -> str:
     """
     An amount as the headers write it: two decimals, rounded down, so that nobody is promised what is not there.
+
+    Three spellings of an amount, and no fourth: this one in headers, `dollars` for people, `exact_usd` for machines.
     """
     cents = nusd // _NUSD_PER_CENT
     return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02d}"
+
+
+def exact_usd(nusd: int) -> str:
+    """
+    An amount for machines: US dollars with all nine decimals.
+    """
+    return f"{Decimal(nusd).scaleb(-9):f}"
+
+
+def amounts(**nusd: int | None) -> dict[str, Any]:
+    """
+    Each amount twice, as machines want it: `NAME_nusd` an integer, `NAME_usd` the same as exact text.
+    """
+    pairs = ((name, value) for name, value in nusd.items())
+    return {
+        key: shown
+        for name, value in pairs
+        for key, shown in ((f"{name}_nusd", value), (f"{name}_usd", None if value is None else exact_usd(value)))
+    }
 
 
 def dollars(nusd: int) -> str:

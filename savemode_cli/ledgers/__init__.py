@@ -23,12 +23,20 @@ def open_ledger(url: str, *, busy_s: float | None = None) -> Ledger:
     scheme, _, rest = url.partition(":")
     if scheme == "memory" and rest in ("", "//"):
         return MemoryLedger()
-    if scheme == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
+    path = file_of(url)
+    if path is not None:
         from savemode_cli.ledgers.sqlite import SqliteLedger  # noqa: PLC0415 - imported where it is chosen
         from savemode_cli.ledgers.sqlite_file import BUSY_S  # noqa: PLC0415
 
-        path = Path(rest.removeprefix("///")).expanduser()
         return SqliteLedger(path, busy_s=BUSY_S if busy_s is None else busy_s)
     raise ConfigError(
         f"{scheme}: names no ledger", hint="like sqlite:///ledger.db, sqlite:////srv/ledger.db or memory:"
     )
+
+
+def file_of(url: str) -> Path | None:
+    """
+    The file that an address names; None if it names none.
+    """
+    path = url.removeprefix("sqlite:///")
+    return None if path in ("", url) else Path(path).expanduser()

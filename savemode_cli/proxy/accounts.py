@@ -6,7 +6,7 @@ the price table; this keeps what a session cost lately, and says once what a per
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -173,14 +173,15 @@ class Accounts:
             return self._without_ledger(error, which, caller)
         return decide(hold, standings, override=allowed_until is not None and now < allowed_until)
 
-    def standings(self, now: datetime) -> tuple[Standing, ...]:
+    def standings(self, now: datetime, others: Iterable[Limit] = ()) -> tuple[Standing, ...]:
         """
-        Where the budgets for everybody stand.
+        Where the budgets for everybody stand, and these others.
 
         Raises:
             LedgerUnavailable: nobody knows.
         """
-        which = [self._limit(one, "", now) for one in self._in_force() if one.scope == ALL]
+        shared = (self._limit(one, "", now) for one in self._in_force() if one.scope == ALL)
+        which = {limit.key: limit for limit in (*shared, *others)}.values()
         return tuple(Standing(one, self._ledger.balance(one.key, now)) for one in which if one.capped)
 
     def settle(

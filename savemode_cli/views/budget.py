@@ -4,6 +4,7 @@ How the budgets stand, for the person who pays.
 Rule of this file: it fits 80 columns, shows both scales side by side, and ends with what can be done.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,12 +16,13 @@ from rich.text import Text
 from savemode_cli.core.budget import ALL
 from savemode_cli.core.exchange import SCHEMA_VERSION
 from savemode_cli.core.ledger import OpenHold
-from savemode_cli.core.overview import Line, Overview
-from savemode_cli.core.tiers import usd
-from savemode_cli.views.money import STYLES, amount, amounts, budget_json, percent, span, stamp
+from savemode_cli.core.overview import Line, Overview, stamp, standing_json, terms_json
+from savemode_cli.core.tiers import amounts, usd
+from savemode_cli.views.money import STYLES, amount, percent, span
 from savemode_cli.views.terminal import printable
 
 _MOST_HOLDS = 10
+_ELSEWHERE = "caps of a running proxy (--budget) are not in the ledger: see its /-/health"
 DEFAULT = "default"
 
 
@@ -41,23 +43,13 @@ def to_json(overview: Overview, ledger: str) -> dict[str, Any]:
 
 
 def _line_json(line: Line) -> dict[str, Any]:
-    standing = line.standing
-    balance = standing.balance
     hidden = line.origin.hidden
     return {
-        **budget_json(line.origin.budget),
+        **standing_json(line.standing),
+        **amounts(over=line.over_nusd),
         "source": line.origin.source,
-        "configured": None if hidden is None else budget_json(hidden),
-        "who": standing.limit.who,
-        "key": standing.limit.key,
-        **amounts(spent=balance.spent_nusd, unsettled=balance.unsettled_nusd, held=balance.held_nusd),
-        **amounts(remaining=line.remaining_nusd, over=line.over_nusd),
-        "used_permille": line.used_permille,
-        "guard_status": standing.verdict.status,
-        "client_state": standing.advice.state,
-        "recommended_mode": standing.advice.recommended_mode,
+        "configured": None if hidden is None else terms_json(hidden),
         "refusal": line.refusal,
-        "resets_at": stamp(standing.limit.resets_at),
     }
 
 
@@ -75,25 +67,30 @@ def _hold_json(one: OpenHold, at: datetime) -> dict[str, Any]:
     }
 
 
-def show(overview: Overview, console: Console) -> None:
+def show(overview: Overview, console: Console, options: str = "") -> None:
     """
-    Print every budget, the holds, and what can be done.
+    Print every budget, the holds, and what can be done. `options` are those that a further command needs to mean the
+    same ledger.
     """
     if overview.lines:
         console.print(_table(overview.lines))
         console.print()
         console.print(_terms(overview))
-    for title, holds in (("held by requests under way", overview.running), ("ran out", overview.unsettled)):
+    for title, holds in (
+        ("held by requests under way", overview.running),
+        ("ran out, counts as spent", overview.unsettled),
+    ):
         if holds:
             console.print()
-            _show_holds(title, holds, overview.at, console)
-    advice = list(_next_steps(overview))
-    if advice and overview.lines:
+            _show_holds(title, holds, overview.at, console, options)
+    if overview.lines:
         console.print()
+    console.print(Text(_ELSEWHERE, style="dim"))
+    advice = list(_next_steps(overview))
     for text, commands, style in advice:
         console.print(Text(text, style=style))
         for command in commands:
-            console.print(Text(f"  savemode budget {command}"))
+            console.print(Text(f"  savemode budget {command}{options}"))
 
 
 def _table(lines: Sequence[Line]) -> Table:
@@ -149,29 +146,35 @@ def _terms_of(line: Line, at: datetime) -> Iterator[str]:
     budget = limit.budget
     yield f"{budget.window.words()}, resets {budget.local(limit.resets_at)} (in {span(limit.resets_at - at)})"
     rule = "strict: the cap is never crossed" if budget.strict else "the last request may cross the cap"
+    if budget.limit_nusd <= 0:
+        rule = "no cap: spend is counted, nothing is refused"
     yield rule + ("" if budget.scope == ALL else f"; each {budget.scope} has its own")
     hidden = line.origin.hidden
-    if hidden is None:
+    if line.origin.source == "spend":
+        yield "counted, and no cap of this name is set in the ledger or configured"
+    elif hidden is None:
         yield "set in the ledger" if line.origin.source == "ledger" else "from the configuration"
     else:
         yield f"set in the ledger, in place of the configured {amount(hidden.limit_nusd)}"
 
 
-def _show_holds(title: str, holds: Sequence[OpenHold], at: datetime, console: Console) -> None:
+def _show_holds(title: str, holds: Sequence[OpenHold], at: datetime, console: Console, options: str) -> None:
+    """
+    The first of the holds, each with the command that frees it.
+    """
     total = sum(one.hold.ask_nusd for one in holds)
-    counts = ", counts as spent" if holds[0].unsettled else ""
-    console.print(Text(f"{title}{counts}: {len(holds)}, {amount(total)}", style="bold"))
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(overflow="fold")
-    table.add_column(justify="right", overflow="fold")
-    table.add_column(overflow="fold")
+    console.print(Text(f"{title}: {len(holds)}, {amount(total)}"))
     for one in holds[:_MOST_HOLDS]:
         hold = one.hold
-        when = f"{span(at - hold.expires_at)} ago" if one.unsettled else f"runs out in {span(hold.expires_at - at)}"
+        when = (
+            f"ran out {span(at - hold.expires_at)} ago"
+            if one.unsettled
+            else f"runs out in {span(hold.expires_at - at)}"
+        )
         names = ", ".join(key.partition("/")[0] for key in hold.keys)
         label = ", ".join(filter(None, [printable(hold.model), "override" if hold.override else "", names]))
-        table.add_row(printable(hold.id), amount(hold.ask_nusd), Text.assemble(when, "\n", (label, "dim")))
-    console.print(table)
+        console.print(Text.assemble(f"  {amount(hold.ask_nusd)}  {when}  ", (label, "dim")))
+        console.print(Text(f"    savemode budget release {shlex.quote(printable(hold.id))}{options}"))
     if len(holds) > _MOST_HOLDS:
         console.print(Text(f"and {len(holds) - _MOST_HOLDS} more: --json has all", style="dim"))
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from savemode_cli.core.admission import Reason, Refused, refusal
 from savemode_cli.core.budget import Budget
 from savemode_cli.core.exchange import SCHEMA_VERSION
-from savemode_cli.core.overview import permille
+from savemode_cli.core.overview import permille, stamp, terms_json
 from savemode_cli.core.rehearsal import (
     COLUMNS,
     RULES,
@@ -29,8 +29,8 @@ from savemode_cli.core.rehearsal import (
     WindowRun,
     boundaries,
 )
-from savemode_cli.core.tiers import Resolved
-from savemode_cli.views.money import STYLES, amount, amounts, budget_json, exact, percent, stamp
+from savemode_cli.core.tiers import Resolved, amounts
+from savemode_cli.views.money import STYLES, amount, exact, percent
 from savemode_cli.views.plot import Mark, plot
 from savemode_cli.views.terminal import printable
 
@@ -132,7 +132,7 @@ def report_json(kind: str, budget: Budget, **more: Any) -> dict[str, Any]:
         {"scale": tier.scale, "tier": tier.name, "share": str(tier.share), **amounts(**{"from": tier.from_nusd})}
         for tier in boundaries(budget)
     ]
-    return {"schema_version": SCHEMA_VERSION, "kind": kind, "budget": budget_json(budget), "boundaries": tiers, **more}
+    return {"schema_version": SCHEMA_VERSION, "kind": kind, "budget": terms_json(budget), "boundaries": tiers, **more}
 
 
 def trial_row(one: Trial, wish: Wish) -> dict[str, Any]:

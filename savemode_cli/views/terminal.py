@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from savemode_cli.core.admission import Standing
+from savemode_cli.core.budget import ALL
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState
 from savemode_cli.core.messages import dotted
@@ -161,16 +162,20 @@ def gate_words(gate: GateState) -> str:
     return f"{'on' if gate.on else 'off'}: {gate.why}" + ("" if gate.on else " (each request decides)")
 
 
-def standing_words(standing: Standing) -> str:
+def standing_words(standing: Standing) -> tuple[str, str]:
     """
-    A budget and where it stands, for the banner: `default $5.00 by the month, $1.20 spent, resets 2026-12-01 ...`.
+    A budget and where it stands, in two lines: `default $5.00 (monthly): $1.20 spent, $3.80 left`, `resets 2026-12-01 ...`.
     """
     budget, balance = standing.limit.budget, standing.balance
-    held = f", {dollars(balance.held_nusd)} held" if balance.held_nusd else ""
+    who = printable(standing.limit.who) or "not given"
+    name = budget.name if budget.scope == ALL else f"{budget.name} ({budget.scope} {who})"
+    cap = dollars(budget.limit_nusd) if standing.limit.capped else "no cap"
     strict = ", strict" if budget.strict else ""
+    held = f", {dollars(balance.held_nusd)} held" if balance.held_nusd else ""
+    left = f", {dollars(standing.left_nusd)} left" if standing.limit.capped else ""
     return (
-        f"{budget.name} {dollars(budget.limit_nusd)} ({budget.window.words()}{strict}), "
-        f"{dollars(balance.spent_nusd)} spent{held}, resets {budget.local(standing.limit.resets_at)}"
+        f"{name} {cap} ({budget.window.words()}{strict}): {dollars(balance.spent_nusd)} spent{held}{left}",
+        f"resets {budget.local(standing.limit.resets_at)}",
     )
 
 
@@ -180,9 +185,7 @@ def _paid(summary: Summary, ink: Ink) -> Iterator[str]:
     """
     if not summary.requests:
         return
-    unsure = {basis: count for basis, count in summary.bases.items() if basis in ("estimated", "held")}
-    note = f" ({', '.join(f'{count} {basis}' for basis, count in sorted(unsure.items()))})" if unsure else ""
-    yield f"  cost {dollars(summary.cost_nusd)}{note}"
+    yield f"  cost {dollars(summary.cost_nusd)}{_unsure(summary)}"
     used = summary.usage
     yield (
         f"  tokens {used.input_tokens:,} uncached, {used.cache_read_tokens:,} read, "
@@ -198,12 +201,53 @@ def _paid(summary: Summary, ink: Ink) -> Iterator[str]:
         yield ink(f"  DOWNGRADED: {_count(summary.downgraded, 'call')} asked for 1h and billed 5m", "red")
 
 
-def receipt(summary: Summary, ink: Ink, gate: GateState) -> str:
+def _unsure(summary: Summary) -> str:
+    """
+    What of the cost was not reported by the upstream, by what it rests on.
+    """
+    parts = [
+        f"{dollars(summary.charged_nusd.get(basis, 0))} of it {words} in {_count(summary.bases[basis], 'call')}"
+        for basis, words in (("estimated", "estimated"), ("held", "as held, the bill unknown,"))
+        if basis in summary.bases
+    ]
+    return "".join(f"\n    {part}" for part in parts)
+
+
+def _capped(summary: Summary, standings: Sequence[Standing] | None, ink: Ink) -> Iterator[str]:
+    """
+    The receipt's lines about budgets, and about what they could not count.
+    """
+    if summary.over_budget:
+        yield ink(f"  over budget: {_count(summary.over_budget, 'request')} REFUSED, and not sent", "red")
+    if summary.unpriced:
+        words = "has no known price and is" if summary.unpriced == 1 else "have no known price and are"
+        yield ink(f"  unpriced: {_count(summary.unpriced, 'call')} {words} charged at the dearest", "yellow")
+    if summary.uncounted:
+        words = "is" if summary.uncounted == 1 else "are"
+        yield ink(
+            f"  uncounted: {_count(summary.uncounted, 'call')} {words} in no ledger, it was unavailable", "yellow"
+        )
+    if summary.batches:
+        batches = "1 batch" if summary.batches == 1 else f"{summary.batches} batches"
+        yield ink(f"  uncounted: {batches} started, billed later by the API", "yellow")
+    if standings is None:
+        yield ink("  budget: the ledger is unavailable, what is left is not known", "yellow")
+    for standing in standings or ():
+        words, resets = standing_words(standing)
+        style = {"exceeded": "red", "warn": "yellow"}.get(standing.verdict.status or "", "green")
+        yield ink(f"  budget {words}", style)
+        yield f"         {resets}"
+
+
+def receipt(summary: Summary, ink: Ink, gate: GateState, standings: Sequence[Standing] | None = ()) -> str:
     """
     What `run` says at the end. The gate's reason is given where nothing was upgraded, because it may be why.
+
+    `standings` is where the budgets stand now; None: the ledger does not say.
     """
     calls, others = _count(summary.requests, "model call"), _count(summary.others, "other request")
     lines = [ink("savemode receipt", "bold"), f"  {calls}, {others}", *_paid(summary, ink)]
+    lines += _capped(summary, standings, ink)
     if summary.breakpoints_observed:
         lines.append(
             f"  {_count(summary.breakpoints_observed, 'breakpoint')} would have been raised to 1h (observing only)"
@@ -216,7 +260,8 @@ def receipt(summary: Summary, ink: Ink, gate: GateState) -> str:
     if summary.resent:
         lines.append(ink(f"  {summary.resent} refused by the upstream and sent again as they were", "red"))
     lines += [f"  left alone: {code} {count}x" for code, count in sorted(summary.skips.items(), key=_by_count)]
-    odd = {name: count for name, count in summary.outcomes.items() if name != "ok"}
+    told = {"ok": summary.outcomes.get("ok", 0), "refused": summary.over_budget}
+    odd = {name: rest for name, count in summary.outcomes.items() if (rest := count - told.get(name, 0))}
     lines += [ink(f"  {name}: {count}x", "yellow") for name, count in sorted(odd.items(), key=_by_count)]
     return "\n".join(lines)
 

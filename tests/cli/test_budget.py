@@ -19,6 +19,7 @@ from tests.cli.command import Done, Run, error_line, lines
 
 USD = 10**9
 URL = "sqlite:///ledger.db"
+ELSEWHERE = "caps of a running proxy (--budget) are not in the ledger: see its /-/health"
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def test_show(savemode: Run) -> None:
     assert row(done, "default") == ["default", "$20.00", "$17.50", "$0.12", "$2.38", "88.1 %", "warn", "engage"]
     assert "monthly, resets " in done.out
     assert "held by requests under way: 1, $0.12" in done.out
-    assert re.search(r"^running +\$0\.12 +runs out in 8 min *$", done.out, re.MULTILINE)
+    assert re.search(r"^  \$0\.12  runs out in 8 min  claude-opus-5-5, default *$", done.out, re.MULTILINE)
 
 
 def test_unsettled(savemode: Run) -> None:
@@ -82,7 +83,7 @@ def test_unsettled(savemode: Run) -> None:
     done = savemode("budget", "show")
 
     assert row(done, "default")[1:5] == ["$20.00", "$0.30", "$0.00", "$19.70"]
-    assert re.search(r"^dead +\$0\.30 +2 h 10 min ago *$", done.out, re.MULTILINE)
+    assert re.search(r"^  \$0\.30  ran out 2 h 10 min ago  claude-opus-5-5, default *$", done.out, re.MULTILINE)
     assert lines(done.out)[-1] == "  savemode budget release --all-expired"
 
 
@@ -97,10 +98,10 @@ def test_json(savemode: Run) -> None:
 
     assert (read["schema_version"], read["would_refuse"], read["allowed_until"]) == (1, False, None)
     assert read["ledger"] == URL
-    assert (budget["limit_nusd"], budget["limit_usd"], budget["source"]) == (20 * USD, "20.00", "configuration")
+    assert (budget["limit_nusd"], budget["limit_usd"], budget["source"]) == (20 * USD, "20.000000000", "configuration")
     assert (budget["spent_nusd"], budget["held_usd"], budget["remaining_nusd"]) == (
         17_500_000_000,
-        "0.12",
+        "0.120000000",
         2_380_000_000,
     )
     assert (budget["guard_status"], budget["client_state"], budget["recommended_mode"]) == (
@@ -141,7 +142,7 @@ def test_no_budget(savemode: Run) -> None:
 
     assert (done.code, lines(done.out)) == (
         0,
-        ["no budget is set: nothing is capped; to set one:", "  savemode budget set 20"],
+        [ELSEWHERE, "no budget is set: nothing is capped; to set one:", "  savemode budget set 20 --ledger memory:"],
     )
 
 
@@ -184,7 +185,7 @@ def test_set_without_a_configured_one(savemode: Run) -> None:
     (budget,) = shown(savemode)["budgets"]
 
     assert done.err == "default is now $3.00\n"
-    assert (budget["window"], budget["limit_usd"], budget["source"]) == ("day", "3.00", "ledger")
+    assert (budget["window"], budget["limit_usd"], budget["source"]) == ("day", "3.000000000", "ledger")
 
 
 def test_drop(savemode: Run) -> None:
@@ -227,6 +228,7 @@ def test_release(savemode: Run) -> None:
     put("gone", 200_000_000, minutes=-2)
     done = savemode("budget", "release", "--all-expired")
 
+    assert lines(done.out) == ["gone  $0.20  claude-opus-5-5", "dead  $0.30  claude-opus-5-5"]
     assert (done.code, done.err) == (0, "released 2 holds, $0.50 no longer counts as spent or held\n")
     assert [one["id"] for one in shown(savemode)["holds"]] == ["running"]
     assert savemode("budget", "release", "--all-expired").err == "no hold has run out: nothing to release\n"
@@ -234,17 +236,62 @@ def test_release(savemode: Run) -> None:
     assert "no open hold 'running'" in error_line(savemode("budget", "release", "running"))
 
 
+def test_commands_to_type_mean_the_same_ledger(savemode: Run) -> None:
+    """
+    What is printed to be typed has the options that it needs, and the id of the hold.
+    """
+    put("dead", 300_000_000, minutes=-1)
+    Path("savemode.toml").write_text("")
+    said = lines(savemode("budget", "show", "--ledger", URL).out)
+
+    assert f"    savemode budget release dead --ledger {URL}" in said
+    assert f"  savemode budget release --all-expired --ledger {URL}" in said
+
+
+def test_no_cap(savemode: Run) -> None:
+    """
+    0 is no cap: it says what that does and how to forget the budget.
+    """
+    savemode("budget", "set", "5")
+    done = savemode("budget", "set", "0")
+
+    assert done.err.splitlines() == [
+        "default is now no cap, it was $5.00",
+        "spend is counted, nothing is refused, and answers carry no budget headers for it",
+        "to forget it: savemode budget drop default",
+    ]
+    assert "no cap: spend is counted, nothing is refused" in done.out
+
+
+def test_spend_without_a_cap(savemode: Run) -> None:
+    """
+    What a proxy counted under a budget that is not listed is shown all the same, with where its cap may be.
+    """
+    put("all", 3 * USD, budget="nightly")
+    done = savemode("budget", "show")
+
+    assert row(done, "nightly")[:3] == ["nightly", "-", "$3.00"]
+    assert "counted, and no cap of this name is set in the ledger or configured" in done.out
+    assert lines(done.out)[-1] == ELSEWHERE
+    assert [one["source"] for one in shown(savemode)["budgets"]] == ["configuration", "spend"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["set", "lots"], "'lots' is no amount of US dollars"),
-        (["set", "--", "-5"], "'-5' is no amount"),
+        (["set", "-5"], "a cap of -5 dollars would refuse nothing"),
+        (["set", "--", "-5"], "a cap of -5 dollars would refuse nothing"),
+        (["set", "5", "--windwo", "week"], "--windwo"),
         (["set", "5", "--window", "year"], "unknown window 'year'"),
         (["set", "5", "--zone", "Mars"], "unknown time zone 'Mars'"),
         (["set", "5", "--scope", "planet"], "unknown scope 'planet'"),
         (["set", "5", "--name", "a b"], "'a b' cannot name a budget"),
         (["allow"], "say for how long, or --stop"),
-        (["allow", "--for", "1h", "--stop"], "say for how long, or --stop"),
+        (["allow", "--for", "1h", "--stop"], "--for begins it and --stop ends it: give one of them"),
+        (["show", "--ledger", "sqlite:///typo/ledger.db"], "there is no ledger at typo/ledger.db"),
+        (["release", "x", "--ledger", "sqlite:///typo/ledger.db"], "there is no ledger at typo/ledger.db"),
+        (["drop", "x", "--ledger", "sqlite:///typo/ledger.db"], "there is no ledger at typo/ledger.db"),
         (["allow", "--for", "soon"], "--for 'soon' is no time span"),
         (["release"], "name one hold, or --all-expired"),
         (["release", "x", "--all-expired"], "name one hold, or --all-expired"),
@@ -257,7 +304,10 @@ def test_mistakes(savemode: Run, words: list[str], said: str) -> None:
     """
     One error line, exit code 2, and nothing on stdout.
     """
+    Path("ledger.db").touch()
+
     assert said in error_line(savemode("budget", *words))
+    assert not Path("typo").exists()
 
 
 def test_no_ledger_file(savemode: Run) -> None:
@@ -271,11 +321,17 @@ def test_no_ledger_file(savemode: Run) -> None:
 
 def test_default_ledger(savemode: Run, tmp_path: Path) -> None:
     """
-    Without an address it is a file in the user's data folder.
+    Without an address it is a file in the user's data folder. To look makes none, and says that there is none and how
+    one comes to be; to set a budget does.
     """
     Path("savemode.toml").write_text('budget = "20"\n')
+    done = savemode("budget", "show")
 
-    assert savemode("budget", "show").code == 0
+    assert (done.code, row(done, "default")[:3]) == (0, ["default", "$20.00", "$0.00"])
+    assert done.err.startswith("there is no ledger at ")
+    assert "`savemode budget set` make one" in done.err
+    assert not list(tmp_path.rglob("ledger.sqlite3"))
+    assert savemode("budget", "set", "5").code == 0
     assert len(list(tmp_path.rglob("savemode/ledger.sqlite3"))) == 1
 
 

@@ -2,6 +2,7 @@
 `savemode run`: a command inside a proxy of its own, as a process.
 """
 
+import json
 import signal
 import subprocess
 import sys
@@ -222,6 +223,80 @@ def test_receipt_with_errors(upstream: Upstream) -> None:
     assert done.returncode == 1
     assert "  1 model call, 0 other requests\n" in done.stderr.decode()
     assert "  upstream_error: 1x\n" in done.stderr.decode()
+
+
+BUDGETED = ("--budget", "0.00005", "--ledger", "sqlite:///ledger.db")
+PAST_THE_CAP = """
+    import json, os, urllib.error, urllib.request
+
+    body = json.dumps({"model": "claude-opus-5-5", "max_tokens": 9, "messages": []}).encode()
+    for _ in range(3):
+        try:
+            urllib.request.urlopen(os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", body).read()
+        except urllib.error.HTTPError as error:
+            print(error.code)
+"""
+
+
+def test_receipt_of_a_cap(upstream: Upstream) -> None:
+    """
+    Limit, spent, left and the reset; what was refused is no model call, and its zeros are in no figure.
+
+    A call costs 3 x 4,000 + 1 x 20,000 nano-dollars, so of $0.00005 the second one still starts, and the third does not.
+    """
+    upstream.script = says(text("hello"), input_tokens=3)
+
+    done = savemode("run", *BUDGETED, "--upstream", upstream.url, "--", sys.executable, script(PAST_THE_CAP))
+
+    said = done.stderr.decode()
+    assert done.stdout.decode() == "429\n"
+    assert "  2 model calls, 0 other requests\n  cost $0.000064\n" in said
+    assert "  over budget: 1 request REFUSED, and not sent\n" in said
+    assert "  budget default $0.00005 (monthly): $0.000064 spent, $0.00 left\n         resets 20" in said
+    assert "refused:" not in said
+
+
+def test_receipt_as_json(upstream: Upstream) -> None:
+    """
+    `--log-format json` gives the receipt as one JSON object on stderr: the same figures, exact.
+    """
+    upstream.script = says(text("hello"), input_tokens=3)
+
+    done = savemode(
+        "run", "--log-format", "json", *BUDGETED, "--upstream", upstream.url, "--", sys.executable, script(PAST_THE_CAP)
+    )
+
+    read = json.loads(done.stderr.decode())
+    (budget,) = read["budgets"]
+    assert (read["schema_version"], read["event"], read["exit_code"]) == (1, "run.done", 0)
+    assert (read["requests"], read["over_budget"], read["cost_nusd"], read["cost_usd"]) == (2, 1, 64_000, "0.000064000")
+    assert (budget["limit_nusd"], budget["spent_usd"], budget["remaining_nusd"]) == (50_000, "0.000064000", 0)
+    assert budget["resets_at"].endswith("T00:00:00Z")
+
+
+def test_receipt_of_a_budget_of_ones_own(upstream: Upstream) -> None:
+    """
+    A budget that each key has for itself is on the receipt for the keys that were used.
+    """
+    upstream.script = says(text("hello"), input_tokens=3)
+    Path("savemode.toml").write_text('[budgets.mine]\nlimit_usd = "1"\nscope = "product"\n')
+
+    done = savemode("run", "--upstream", upstream.url, "--", sys.executable, script(PAST_THE_CAP))
+
+    assert "  budget mine (product llm_gateway) $1.00 (monthly): $0.000096 spent, " in done.stderr.decode()
+
+
+def test_receipt_without_a_ledger(upstream: Upstream) -> None:
+    """
+    Where the ledger cannot be used the calls are uncounted, and what is left is not known.
+    """
+    upstream.script = says(text("hello"), input_tokens=3)
+    Path("ledger.db").write_text("no database, and long enough to be taken for one" * 20)
+
+    done = savemode("run", *BUDGETED, "--upstream", upstream.url, "--", sys.executable, script(PAST_THE_CAP))
+
+    assert "  uncounted: 3 calls are in no ledger, it was unavailable\n" in done.stderr.decode()
+    assert "  budget: the ledger is unavailable, what is left is not known\n" in done.stderr.decode()
 
 
 def test_observed_receipt(upstream: Upstream) -> None:

@@ -72,12 +72,12 @@ def test_spend_json(savemode: Run) -> None:
     read = as_json(savemode, "--budget", "20", "--spend", "17.50", "--model", "claude-opus-4-8", "--effort", "xhigh")
 
     assert (read["schema_version"], read["kind"], read["refusal"]) == (1, "spend", None)
-    assert (read["spend_nusd"], read["spend_usd"], read["used_permille"]) == (17_500_000_000, "17.50", 875)
+    assert (read["spend_nusd"], read["spend_usd"], read["used_permille"]) == (17_500_000_000, "17.500000000", 875)
     assert read["guard"] == {
         "allow": True,
         "status": "warn",
         "remaining_nusd": 2_500_000_000,
-        "remaining_usd": "2.50",
+        "remaining_usd": "2.500000000",
     }
     assert read["client"] == {"state": "engage", "recommended_mode": "max_save", "block": False}
     assert read["mode"] == {
@@ -140,7 +140,7 @@ def test_spend_csv(savemode: Run) -> None:
     out = savemode("simulate-budget", "--budget", "20", "--spend", "17.50", "--csv").out
     (row,) = csv.DictReader(io.StringIO(out))
 
-    assert (row["spend_usd"], row["used_permille"], row["guard_status"]) == ("17.50", "875", "warn")
+    assert (row["spend_usd"], row["used_permille"], row["guard_status"]) == ("17.500000000", "875", "warn")
 
 
 def test_override(savemode: Run) -> None:
@@ -208,7 +208,7 @@ def test_table_for_machines(savemode: Run) -> None:
         "warn",
         "engage",
     )
-    assert (table[6]["allow"], table[6]["remaining_usd"]) == ("False", "0.00")
+    assert (table[6]["allow"], table[6]["remaining_usd"]) == ("False", "0.000000000")
 
 
 def test_no_cap(savemode: Run) -> None:
@@ -255,9 +255,9 @@ def test_trace_json(savemode: Run) -> None:
     (window,) = read["windows"]
 
     assert (read["kind"], read["malformed_lines"], read["out_of_order"], read["would_refuse"]) == ("trace", 0, 0, True)
-    assert (window["requests"], window["offered_nusd"], window["ran_usd"]) == (7, 42 * USD, "24.00")
-    assert (window["refused"], window["refused_nusd"], window["over_usd"]) == (3, 18 * USD, "4.00")
-    assert window["refused_by_reason"]["spent"] == {"count": 3, "total_nusd": 18 * USD, "total_usd": "18.00"}
+    assert (window["requests"], window["offered_nusd"], window["ran_usd"]) == (7, 42 * USD, "24.000000000")
+    assert (window["refused"], window["refused_nusd"], window["over_usd"]) == (3, 18 * USD, "4.000000000")
+    assert window["refused_by_reason"]["spent"] == {"count": 3, "total_nusd": 18 * USD, "total_usd": "18.000000000"}
     assert window["first_refused_at"] == "2026-11-05T00:00:00Z"
     assert {"scale": "client", "tier": "blocked", "at": "2026-11-04T00:00:00Z"} in window["began"]
     assert savemode("simulate-budget", "--budget", "20", "--trace", "trace.jsonl", "--check").code == 1

@@ -9,7 +9,7 @@ import pytest
 from savemode_cli.core.admission import Balance, Hold, Standing
 from savemode_cli.core.budget import Budget, Window, limit_of
 from savemode_cli.core.ledger import MemoryLedger
-from savemode_cli.core.overview import InForce, Line, in_force, overview, permille
+from savemode_cli.core.overview import InForce, Line, in_force, overview, permille, standing_json
 
 USD = 10**9
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -36,6 +36,56 @@ def test_the_ledger_wins() -> None:
         InForce(raised, "ledger", CAP),
         InForce(TEAM, "configuration"),
         InForce(Budget("a", 1), "ledger"),
+    )
+
+
+def test_spend_of_budgets_that_are_not_listed() -> None:
+    """
+    What was counted in a window of now under a name that no budget in force has is told, capped by nothing known here;
+    windows of before, empty balances and keys of no budget are not.
+    """
+    ledger = MemoryLedger()
+    nightly, team, billed = (
+        Budget("nightly", 1, Window("day")),
+        Budget("own", 1, Window("week"), scope="header:x-a"),
+        Budget("bill", 1, Window("month", 15)),
+    )
+    spend(ledger, nightly.key("", NOW), 3 * USD)
+    spend(ledger, nightly.key("", NOW - timedelta(days=1)), 2 * USD)
+    spend(ledger, team.key("a=b/c", NOW), 1 * USD)
+    spend(ledger, billed.key("", NOW), 4 * USD)
+    spend(ledger, Budget("empty", 1).key("", NOW), 0)
+    for key in ("strange", "a/day:2026-99-99/all", "a/day:2026-11-24/planet", "-/day:2026-11-24/all"):
+        spend(ledger, key, 1)
+    seen = overview(in_force([CAP], []), ledger, NOW)
+
+    assert [
+        (line.standing.limit.budget.name, line.origin.source, line.standing.limit.who, line.standing.balance.spent_nusd)
+        for line in seen.lines
+    ] == [
+        ("default", "configuration", "", 0),
+        ("bill", "spend", "", 4 * USD),
+        ("nightly", "spend", "", 3 * USD),
+        ("own", "spend", "a=b/c", 1 * USD),
+    ]
+    assert not seen.refuses
+
+
+def test_standing_for_machines() -> None:
+    """
+    Limit, spent, held and left as integers and as exact text; both scales; when it resets.
+    """
+    standing = Standing(limit_of(CAP, "", NOW), Balance(13_999_999_999, 1, 2 * USD))
+
+    read = standing_json(standing)
+
+    assert (read["spent_nusd"], read["spent_usd"]) == (14 * USD, "14.000000000")
+    assert (read["unsettled_nusd"], read["held_usd"], read["remaining_usd"]) == (1, "2.000000000", "4.000000000")
+    assert (read["guard_status"], read["client_state"], read["used_permille"]) == ("ok", "warn", 800)
+    assert (read["resets_at"], read["limit_usd"], read["key"]) == (
+        "2026-12-01T00:00:00Z",
+        "20.000000000",
+        "default/month:2026-11-01/all",
     )
 
 

@@ -13,7 +13,7 @@ from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.pricing import Usage
 from savemode_cli.core.receipt import Receipt
 from savemode_cli.core.summary import Summary
-from tests.builders import a_skip, an_edit, an_exchange
+from tests.builders import a_refusal, a_skip, an_allowance, an_edit, an_exchange
 
 TWO = (an_edit(), an_edit())
 
@@ -54,6 +54,7 @@ def test_nothing() -> None:
         ({"path": "/v1/messages/batches", "model": None, "skips": (a_skip(code="batches"),)}, False),
         ({"path": "/v1/models", "method": "GET", "model": None}, False),
         ({"method": "GET", "model": None}, False),
+        ({"outcome": "unreachable", "status": 502}, True),
     ],
 )
 def test_what_counts_as_a_model_call(differences: dict[str, Any], is_call: bool) -> None:
@@ -125,6 +126,35 @@ def test_money() -> None:
     assert summary.bases == {"reported": 1, "estimated": 1, "held": 1, "none": 1}
 
 
+def test_refused_is_no_call() -> None:
+    """
+    What was not sent is neither a model call nor another request, and charges nothing; what a budget refused is counted.
+    """
+    summary = total(
+        an_exchange(outcome="refused", status=429, decision=a_refusal(), settlement=Settlement(0, "none")),
+        an_exchange(outcome="refused", status=429, path="/v1/messages/batches", decision=a_refusal()),
+        an_exchange(outcome="refused", status=400),
+    )
+
+    assert (summary.requests, summary.others, summary.batches, summary.over_budget) == (0, 0, 0, 2)
+    assert (summary.bases, summary.outcomes) == ({}, {"refused": 3})
+
+
+def test_what_the_cost_does_not_tell() -> None:
+    """
+    Calls at a price that is not theirs, calls that are in no ledger, batches; and how much of the cost rests on what.
+    """
+    summary = total(
+        an_exchange(price_state="unpriced", settlement=Settlement(5, "reported"), decision=an_allowance(held=True)),
+        an_exchange(settlement=Settlement(3, "estimated"), decision=an_allowance()),
+        an_exchange(settlement=Settlement(4, "estimated")),
+        an_exchange(path="/v1/messages/batches", decision=an_allowance()),
+    )
+
+    assert (summary.requests, summary.unpriced, summary.uncounted, summary.batches) == (3, 1, 1, 1)
+    assert summary.charged_nusd == {"reported": 5, "estimated": 7}
+
+
 def test_usage() -> None:
     """
     Counter by counter; an exchange that reported none adds none.
@@ -184,6 +214,10 @@ def test_json() -> None:
         "schema_version": 1,
         "requests": 1,
         "others": 0,
+        "over_budget": 0,
+        "unpriced": 0,
+        "uncounted": 0,
+        "batches": 0,
         "upgraded_requests": 1,
         "breakpoints_upgraded": 2,
         "breakpoints_observed": 0,
@@ -195,7 +229,7 @@ def test_json() -> None:
         "not_compared": 0,
         "verified": 0,
         "downgraded": 0,
-        "cost_bases": {"reported": 1},
+        "cost_bases": {"reported": {"calls": 1, "charged_nusd": 1_000_000_007, "charged_usd": "1.000000007"}},
         "usage": {
             "input_tokens": 1,
             "cache_write_5m_tokens": 2,

@@ -15,7 +15,9 @@ from savemode_cli.core.tiers import (
     WARN_AT,
     Resolved,
     advise,
+    amounts,
     dollars,
+    exact_usd,
     guard,
     parse_usd,
     reaches,
@@ -163,3 +165,27 @@ def test_every_cent_of_small_budgets_stands_in_its_tier() -> None:
         edge = budget * 85 // 100
 
         assert (guard(budget, edge).status, guard(budget, edge - 1).status) == ("warn", "ok")
+
+
+def test_amounts() -> None:
+    """
+    For machines: the integer and the same amount as text, and neither where there is none.
+    """
+    assert amounts(spent=17_509_999_999, left=None) == {
+        "spent_nusd": 17_509_999_999,
+        "spent_usd": "17.509999999",
+        "left_nusd": None,
+        "left_usd": None,
+    }
+
+
+@given(st.integers(0, MOST_NUSD))
+def test_machines_get_the_exact_amount(nusd: int) -> None:
+    """
+    What is printed for machines reads back as the same integer; what people read is never more.
+    """
+    shown = parse_usd(dollars(nusd).removeprefix("$"))
+
+    assert parse_usd(exact_usd(nusd)) == nusd
+    assert shown is not None
+    assert nusd - 10_000_000 < shown <= nusd

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from savemode_cli.core.budget import Budget
-from savemode_cli.views.money import amount, amounts, budget_json, exact, percent, span
+from savemode_cli.views.money import amount, exact, percent, span
 
 USD = 10**9
 
@@ -18,7 +17,7 @@ USD = 10**9
         (None, "-"),
         (0, "$0.00"),
         (17_509_999_999, "$17.50"),
-        (132_456_789, "$0.13"),
+        (132_456_789, "$0.132456789"),
         (9_999_999, "$0.009999999"),
         (1, "$0.000000001"),
         (-5 * USD, "$-5.00"),
@@ -26,7 +25,7 @@ USD = 10**9
 )
 def test_amount(nusd: int | None, text: str) -> None:
     """
-    Two decimals, rounded down; below a cent all there are.
+    As everywhere: two decimals, rounded down; below a dollar all there are.
     """
     assert amount(nusd) == text
 
@@ -64,16 +63,3 @@ def test_span(length: timedelta, text: str) -> None:
     Two units are enough.
     """
     assert span(length) == text
-
-
-def test_amounts() -> None:
-    """
-    For machines: the integer and the text, and neither where there is none.
-    """
-    assert amounts(spent=17_509_999_999, left=None) == {
-        "spent_nusd": 17_509_999_999,
-        "spent_usd": "17.50",
-        "left_nusd": None,
-        "left_usd": None,
-    }
-    assert budget_json(Budget("b", USD))["limit_usd"] == "1.00"

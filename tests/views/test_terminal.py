@@ -228,20 +228,28 @@ def test_banner_cannot_be_painted() -> None:
     [
         (
             a_standing(1_504_000_000),
-            "default $10.00 (monthly), $1.50 spent, resets 2026-12-01 00:00 UTC",
+            ("default $10.00 (monthly): $1.50 spent, $8.49 left", "resets 2026-12-01 00:00 UTC"),
         ),
         (
             a_standing(limit_nusd=10_000_001, strict=True, zone="Europe/Berlin"),
-            "default $0.010000001 (monthly, strict), $0.00 spent, resets 2026-12-01 00:00 Europe/Berlin",
+            (
+                "default $0.010000001 (monthly, strict): $0.00 spent, $0.010000001 left",
+                "resets 2026-12-01 00:00 Europe/Berlin",
+            ),
         ),
         (
             dataclasses.replace(a_standing(), balance=Balance(1_000_000_000, 500_000_000, 250_000_000)),
-            "default $10.00 (monthly), $1.50 spent, $0.25 held, resets 2026-12-01 00:00 UTC",
+            ("default $10.00 (monthly): $1.50 spent, $0.25 held, $8.25 left", "resets 2026-12-01 00:00 UTC"),
+        ),
+        (a_standing(limit_nusd=0), ("default no cap (monthly): $0.00 spent", "resets 2026-12-01 00:00 UTC")),
+        (
+            a_standing(scope="team"),
+            ("default (team not given) $10.00 (monthly): $0.00 spent, $10.00 left", "resets 2026-12-01 00:00 UTC"),
         ),
     ],
-    ids=["plain", "strict", "held"],
+    ids=["plain", "strict", "held", "no cap", "scoped"],
 )
-def test_words_of_a_budget(standing: Standing, words: str) -> None:
+def test_words_of_a_budget(standing: Standing, words: tuple[str, str]) -> None:
     """
     How much, for how long, how much of it is gone (what ran out unsettled with it), what is held, until when.
     """
@@ -368,24 +376,41 @@ def test_receipt() -> None:
         verified=2,
         downgraded=1,
         usage=Usage(1_000, 2_000, 3_000, 1_234_567, 5_000),
+        over_budget=2,
+        unpriced=2,
+        uncounted=1,
+        batches=1,
         bases={"reported": 1, "held": 1, "estimated": 2, "none": 3},
+        charged_nusd={"reported": 1_000_000_000, "held": 204_567_890, "estimated": 30_000_000, "none": 0},
         skips={"client-ttl": 1, "after-5m": 2},
-        outcomes={"ok": 3, "broken": 1},
+        outcomes={"ok": 3, "broken": 1, "refused": 3},
     )
+    standings = [a_standing(13_000_000_000, 20_000_000_000), a_standing(21_000_000_000, 20_000_000_000)]
 
-    assert receipt(summary, PLAIN, CLOSED).splitlines() == [
+    assert receipt(summary, PLAIN, CLOSED, standings).splitlines() == [
         "savemode receipt",
         "  3 model calls, 1 other request",
-        "  cost $1.23 (2 estimated, 1 held)",
+        "  cost $1.23",
+        "    $0.03 of it estimated in 2 calls",
+        "    $0.20456789 of it as held, the bill unknown, in 1 call",
         "  tokens 1,000 uncached, 1,234,567 read, 2,000 written for 5m,",
         "         3,000 written for 1h, 5,000 output",
         "  beside 5m $0.42 cheaper, 1 not comparable",
         "  verified 1h in 2 calls",
         "  DOWNGRADED: 1 call asked for 1h and billed 5m",
+        "  over budget: 2 requests REFUSED, and not sent",
+        "  unpriced: 2 calls have no known price and are charged at the dearest",
+        "  uncounted: 1 call is in no ledger, it was unavailable",
+        "  uncounted: 1 batch started, billed later by the API",
+        "  budget default $20.00 (monthly): $13.00 spent, $7.00 left",
+        "         resets 2026-12-01 00:00 UTC",
+        "  budget default $20.00 (monthly): $21.00 spent, $0.00 left",
+        "         resets 2026-12-01 00:00 UTC",
         "  4 breakpoints raised to 1h in 2 calls",
         "  left alone: after-5m 2x",
         "  left alone: client-ttl 1x",
         "  broken: 1x",
+        "  refused: 1x",
     ]
 
 
@@ -424,6 +449,20 @@ def test_receipt_without_a_call() -> None:
         "savemode receipt",
         "  0 model calls, 2 other requests",
         "  0 breakpoints raised to 1h in 0 calls",
+    ]
+
+
+def test_receipt_without_a_ledger() -> None:
+    """
+    Where the ledger does not answer nobody knows what is left, and the receipt says so; one and many read as English.
+    """
+    lines = receipt(Summary(unpriced=1, uncounted=2, batches=2), PLAIN, OPEN, None).splitlines()
+
+    assert lines[2:6] == [
+        "  unpriced: 1 call has no known price and is charged at the dearest",
+        "  uncounted: 2 calls are in no ledger, it was unavailable",
+        "  uncounted: 2 batches started, billed later by the API",
+        "  budget: the ledger is unavailable, what is left is not known",
     ]
 
 
