@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from savemode_cli.core.grade import Grade, Kinds
+from savemode_cli.core.overview import stamp
 from savemode_cli.core.pricing import nusd_of
 from savemode_cli.core.replay import PAUSE_EDGES_S, SECONDS_PER_SLOT, Estimate, PolicyName, Replay, SessionDifference
 from savemode_cli.core.session_cache import GAPS
-from savemode_cli.core.tiers import usd
-from savemode_cli.views.money import amounts, stamp
+from savemode_cli.core.tiers import amounts, usd
 from savemode_cli.views.plot import Curve, bar, curves, plain
 from savemode_cli.views.terminal import printable
 
