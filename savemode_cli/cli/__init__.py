@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from savemode_cli.cli import budget, demo, diff_request, prices, replay, run, serve, simulate_budget
+from savemode_cli.cli import budget, demo, diff_request, prices, replay, run, serve, simulate_budget, simulate_upstream
 from savemode_cli.core.errors import SavemodeError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("run", context_settings={"ignore_unknown_options": True, "allow_inte
 app.command("diff-request")(diff_request.diff_request)
 app.command("simulate-budget")(simulate_budget.simulate_budget)
 app.command("replay")(replay.replay)
+app.command("simulate-upstream", epilog=simulate_upstream.FAULTS)(simulate_upstream.simulate_upstream)
 app.command("prices")(prices.prices)
 
 budgets = typer.Typer(

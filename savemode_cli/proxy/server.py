@@ -13,7 +13,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import httpx
@@ -33,6 +34,10 @@ from savemode_cli.proxy.door import MAX_HEAD_BYTES, Door, refused
 from savemode_cli.proxy.relay import Inbound, Outbound, Relay, once
 
 OWN_PATHS = b"/-/"
+TRANSPORT = "savemode.transport"
+"""
+The ASGI extension in which an application finds its connection.
+"""
 
 _HANG_UP_GRACE_S = 0.05
 """
@@ -43,7 +48,8 @@ over before a client could have left.
 
 class Gateway:
     """
-    The ASGI application. `recent` are the last exchanges, for `/-/exchanges`; `sinks` those whose health is ours to tell.
+    The ASGI application. `recent` are the last exchanges, for `/-/exchanges`; `sinks` those whose health is ours to tell;
+    `pages` are shown under further paths.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class Gateway:
         recent: Collection[Exchange] = (),
         *,
         sinks: Sequence[Sink] = (),
+        pages: Mapping[str, ASGIApp] = MappingProxyType({}),
     ) -> None:
         """
         Start the clock of `/-/health`.
@@ -63,7 +70,8 @@ class Gateway:
         self._started = time.monotonic()
         self._recent = recent
         self._sinks = sinks
-        self._own = Starlette(routes=[Route("/-/health", self._health), Route("/-/exchanges", self._exchanges)])
+        own = [Route("/-/health", self._health), Route("/-/exchanges", self._exchanges)]
+        self._own = Starlette(routes=[*own, *(Route(path, page) for path, page in pages.items())])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
@@ -305,6 +313,8 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        # For the simulated upstream, which breaks the connection where that was asked for.
+        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
         self._in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:

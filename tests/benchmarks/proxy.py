@@ -100,7 +100,7 @@ async def measure(plan: Plan, command: str, beside: str = "") -> tuple[dict[str,
     with ExitStack() as stack:
         upstream_port = free_port()
         upstream = python("-m", "tests.benchmarks.upstream", "--port", str(upstream_port))
-        await _ready(Target("upstream", upstream_port, stack.enter_context(started(upstream))))
+        await ready(Target("upstream", upstream_port, stack.enter_context(started(upstream))))
         begin = partial(_begin_proxies, command=command, beside=beside, upstream_port=upstream_port)
         with ExitStack() as proxies:
             targets = [Target("direct", upstream_port, None), *await begin(proxies)]
@@ -126,11 +126,11 @@ async def _begin_proxies(stack: ExitStack, command: str, beside: str, upstream_p
         Target("savemode", our_port, stack.enter_context(started(ours, SAVEMODE_ENVIRON))),
     ]
     for target in targets:
-        await _ready(target)
+        await ready(target)
     return targets
 
 
-async def _ready(target: Target) -> None:
+async def ready(target: Target) -> None:
     """
     Raises:
         SystemExit: the process has ended, or does not answer within ten seconds.
