@@ -43,6 +43,9 @@ LEDGER_NAME = "ledger.sqlite3"
 DEFAULT_BUDGET = "default"
 MONTH = Window()
 DEFAULT_UPSTREAM = "https://api.anthropic.com"
+SIMULATED = "simulated"
+"""In place of an upstream's address: one of our own, in this process."""
+
 LOG_FORMATS = ("text", "json")
 COMPATS = ("none", "upstream")
 
@@ -90,11 +93,21 @@ class Settings:
     further_budgets: tuple[Budget, ...] = ()
 
     @property
+    def is_simulated(self) -> bool:
+        """
+        Whether no request leaves this process.
+        """
+        return self.upstream == SIMULATED
+
+    @property
     def ledger_url(self) -> str:
         """
-        The ledger's address; without one, a file in the user's data folder, which is looked up here and not before.
+        The ledger's address; without one, a file in the user's data folder, which is looked up here and not before. What
+        a simulated upstream bills is no money, and is kept apart from it: in memory, unless a ledger is named.
         """
-        return _user_ledger() if self.ledger is None else self.ledger
+        if self.ledger is not None:
+            return self.ledger
+        return "memory:" if self.is_simulated else _user_ledger()
 
     def budgets(self) -> tuple[Budget, ...]:
         """
@@ -298,7 +311,9 @@ def _one_of(*allowed: str) -> Callable[[object], str]:
 
 
 def _upstream(value: object) -> str:
-    wanted = "an http:// or https:// address, without user, query or fragment"
+    if isinstance(value, str) and value.strip().lower() == SIMULATED:
+        return SIMULATED
+    wanted = "an http:// or https:// address, without user, query or fragment, or: simulated"
     try:
         parts = urlsplit(value.strip()) if isinstance(value, str) else urlsplit("")
     except ValueError:

@@ -411,6 +411,18 @@ def test_example_of_the_docstring_is_valid() -> None:
     assert tomllib.loads(text)["ttl_policy"] == loaded().ttl_policy
 
 
+def test_simulated_upstream_has_a_ledger_of_its_own() -> None:
+    """
+    What it bills is no money: unless a ledger is named, it is kept in memory, and the user's own is not opened.
+    """
+    settings = loaded({"upstream": " Simulated "})
+
+    assert (settings.upstream, settings.is_simulated, settings.ledger_url) == ("simulated", True, "memory:")
+    assert loaded({"upstream": "simulated", "ledger": "sqlite:////a/b"}).ledger_url == "sqlite:////a/b"
+    assert not Settings().is_simulated
+    assert with_base_url(settings, {"ANTHROPIC_BASE_URL": "https://gateway.example"}).is_simulated
+
+
 def test_base_url_is_the_upstream_unless_one_was_configured() -> None:
     """
     `run` goes on to where the command would have gone, and an option says otherwise.

@@ -18,7 +18,7 @@ from savemode_cli.config import Settings
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.ledger import Ledger
 from savemode_cli.core.record import Sink
-from savemode_cli.proxy.server import Server, serve
+from savemode_cli.proxy.server import Server
 
 ANSWER = json.dumps(
     {
@@ -244,7 +244,7 @@ def running_proxy(upstream: str, *, sinks: Sequence[Sink] = (), **options: Any) 
         sinks=sinks,
     )
     proxy.server.main_loop = lambda: _ticks(proxy.server)  # type: ignore[method-assign]
-    thread = threading.Thread(target=lambda: asyncio.run(serve(proxy.server, proxy.listener, proxy.transport)))
+    thread = threading.Thread(target=lambda: asyncio.run(proxy.serve()))
     port = proxy.listener.getsockname()[1]
     thread.start()
     try:

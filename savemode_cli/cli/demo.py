@@ -82,7 +82,6 @@ async def _through_proxy(upstream: str, received: list[bytes]) -> None:
 
     from savemode_cli.config import Settings
     from savemode_cli.core.caller import PRODUCTS, Products
-    from savemode_cli.proxy.server import serve
     from savemode_cli.views.terminal import Ink, detail_lines, request_line
 
     ink = Ink(colour=wants_colour(sys.stdout))
@@ -90,7 +89,7 @@ async def _through_proxy(upstream: str, received: list[bytes]) -> None:
     person = Products(PRODUCTS.idle_prone, PRODUCTS.aliases, default="posthog_code")
     settings = Settings(port=0, upstream=upstream, ledger="memory:", product="posthog_code", products=person)
     proxy = compose(settings, seen.append, lambda _event, text: typer.echo(text, err=True), handle_signals=False)
-    running = asyncio.create_task(serve(proxy.server, proxy.listener, proxy.transport))
+    running = asyncio.create_task(proxy.serve())
     body = json.dumps(_REQUEST).encode()
     typer.echo(f"{ink('savemode demo', 'bold')}: one request, twice, through a proxy on {proxy.url}\n")
     try:

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 Upstream = Annotated[
-    str | None, typer.Option(metavar="URL", help="Where requests go: an http(s) address.  [default: the real API]")
+    str | None,
+    typer.Option(metavar="URL", help="Where requests go: an http(s) address, or: simulated.  [default: the real API]"),
 ]
 Product = Annotated[
     str | None, typer.Option(help="Product of /v1/messages; only idle-prone ones are upgraded.  [default: llm_gateway]")

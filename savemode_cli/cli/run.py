@@ -134,9 +134,7 @@ def _print_receipt(
 async def _around(proxy: "Proxy", command: list[str]) -> int:
     import asyncio
 
-    from savemode_cli.proxy.server import serve
-
-    serving = asyncio.create_task(serve(proxy.server, proxy.listener, proxy.transport))
+    serving = asyncio.create_task(proxy.serve())
     try:
         return await _run(command, proxy.url)
     finally:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from savemode_cli.proxy.accounts import Accounts
     from savemode_cli.proxy.relay import Relay
     from savemode_cli.proxy.server import Server
+    from savemode_cli.proxy.simulated.clock import Clock
+    from savemode_cli.proxy.simulated.serving import Serving
 
 _RECENT_EXCHANGES = 200  # what `/-/exchanges` can show
 
@@ -74,13 +76,12 @@ def serve(
     flags = options.flags(locals())
     from savemode_cli.config import load
     from savemode_cli.proxy.server import run_in_loop
-    from savemode_cli.proxy.server import serve as serve_until_stopped
 
     settings = load(flags, config=config)
     proxy = compose(settings, printer(settings, sys.stdout), announcer(sys.stderr))
     say_hello(settings, proxy, sys.stderr)
     try:
-        run_in_loop(lambda: serve_until_stopped(proxy.server, proxy.listener, proxy.transport))
+        run_in_loop(proxy.serve)
     finally:
         proxy.close()
     say(sys.stderr, "savemode stopped")
@@ -101,16 +102,28 @@ class Proxy:
         relay: "Relay",
         url: str,
         sinks: "Sequence[Sink]" = (),
+        simulated: "Serving | None" = None,
     ) -> None:
         """
-        `url` is what a client's base URL must be. `sinks` are told of every exchange.
+        `url` is what a client's base URL must be. `sinks` are told of every exchange. `simulated` is the upstream, where
+        it is one of our own.
         """
         self.server = server
         self.listener = listener
         self.transport = transport
         self.relay = relay
         self.url = url
+        self.simulated = simulated
         self._sinks = sinks
+
+    async def serve(self) -> None:
+        """
+        Serve until the server is told to stop; an upstream of our own begins before it and ends behind it.
+        """
+        from savemode_cli.proxy.server import serve as serve_until_stopped
+
+        async with self.simulated or contextlib.nullcontext():
+            await serve_until_stopped(self.server, self.listener, self.transport)
 
     def close(self) -> None:
         """
@@ -132,7 +145,8 @@ def compose(
 ) -> Proxy:
     """
     Put transport, relay and server together and open the port. `now` is the time that all of it goes by, `sinks` are
-    told of every exchange besides `record`, in this order.
+    told of every exchange besides `record`, in this order. A simulated upstream goes by the same time: give a `Clock`, or
+    it and the proxy get one of their own, which can be turned.
 
     Raises:
         ConfigError: the address is not allowed, the port is taken, or the upstream is this proxy itself.
@@ -143,21 +157,26 @@ def compose(
     from savemode_cli.proxy.door import Door, is_loopback
     from savemode_cli.proxy.relay import Relay, RelaySettings
     from savemode_cli.proxy.server import Gateway, Server, listen
+    from savemode_cli.proxy.simulated.pages import PAGES
     from savemode_cli.proxy.transport import AiohttpTransport
 
     _check_address(settings, loopback=is_loopback(settings.host))
     listener = listen(settings.host, settings.port)
     port = listener.getsockname()[1]
-    _check_upstream(settings, port, listener)
+    simulated, upstream, pages = None, settings.upstream, {}
+    if settings.is_simulated:
+        simulated, now = _simulated(now)
+        upstream, pages = simulated.url, dict.fromkeys(PAGES, simulated.app)
+    _check_upstream(settings, upstream, port, listener)
     transport = AiohttpTransport(
-        settings.upstream,
+        upstream,
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.read_timeout_s,
-        proxy=proxy_for(settings.upstream),
+        proxy=proxy_for(upstream),
     )
     relay_settings = RelaySettings(
         policy=settings.policy,
-        upstream_path=urlsplit(settings.upstream).path.encode(),
+        upstream_path=urlsplit(upstream).path.encode(),
         products=settings.products,
         debug=settings.debug,
         observe=settings.observe,
@@ -185,9 +204,19 @@ def compose(
     )
     hosts = frozenset({settings.host.lower(), *settings.allow_host})
     door = Door(hosts, any_address=settings.allow_remote, token=settings.access_token)
-    gateway = Gateway(relay, door, recent, sinks=sinks)
+    gateway = Gateway(relay, door, recent, sinks=sinks, pages=pages)
     server = Server(gateway, grace_s=settings.grace_s, handle_signals=handle_signals)
-    return Proxy(server, listener, transport, relay, f"http://{_shown_host(settings.host)}:{port}", sinks)
+    url = f"http://{_shown_host(settings.host)}:{port}"
+    return Proxy(server, listener, transport, relay, url, sinks, simulated)
+
+
+def _simulated(now: "Callable[[], datetime]") -> "tuple[Serving, Clock]":
+    from savemode_cli.proxy.simulated.clock import Clock
+    from savemode_cli.proxy.simulated.serving import Serving
+    from savemode_cli.proxy.simulated.upstream import SimulatedUpstream
+
+    clock = now if isinstance(now, Clock) else Clock()
+    return Serving(SimulatedUpstream(clock=clock)), clock
 
 
 def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) -> "Accounts":
@@ -307,14 +336,22 @@ def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
         policy += "; compat upstream"
     product = f"{settings.product} ({'' if prone else 'not '}idle-prone)"
     rows = [
-        ("upstream", settings.upstream),
+        ("upstream", _upstream_words(settings, proxy)),
         ("gate", gate_words(gate)),
         ("policy", policy),
         ("product", product),
         *(("budget", words) for words in _budget_rows(settings, proxy)),
     ]
     hints = _hints(settings, gate, prone)
+    if settings.is_simulated:
+        hints.append(f"turn its clock: curl -d '{{\"advance_s\": 600}}' {url}/-/clock")
     say(out, banner(__version__, url, rows, hints, Ink(colour=wants_colour(out))))
+
+
+def _upstream_words(settings: "Settings", proxy: Proxy) -> str:
+    if proxy.simulated is None:
+        return settings.upstream
+    return f"simulated ({proxy.simulated.url}); its tokens are estimates"
 
 
 def _budget_rows(settings: "Settings", proxy: Proxy) -> list[str]:
@@ -362,19 +399,17 @@ def _check_address(settings: "Settings", *, loopback: bool) -> None:
         )
 
 
-def _check_upstream(settings: "Settings", port: int, listener: Any) -> None:
+def _check_upstream(settings: "Settings", upstream: str, port: int, listener: Any) -> None:
     from urllib.parse import urlsplit
 
     from savemode_cli.core.errors import ConfigError
     from savemode_cli.proxy.door import is_loopback
 
-    parts = urlsplit(settings.upstream)
+    parts = urlsplit(upstream)
     theirs = parts.port or {"http": 80, "https": 443}[parts.scheme]
     if theirs == port and (is_loopback(parts.hostname or "") or parts.hostname == settings.host):
         listener.close()
-        raise ConfigError(
-            f"the upstream {settings.upstream} is this proxy itself", hint="give another --port or --upstream"
-        )
+        raise ConfigError(f"the upstream {upstream} is this proxy itself", hint="give another --port or --upstream")
 
 
 def _shown_host(host: str) -> str:

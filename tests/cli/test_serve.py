@@ -5,14 +5,19 @@
 import asyncio
 import http.client
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -366,3 +371,60 @@ def test_config_file_and_environment(upstream: Upstream) -> None:
     with serving(upstream.url, SAVEMODE_TTL_POLICY="off") as (server, _):
         server.err.wait_for(r"product  ide \(idle-prone\)")
         server.err.wait_for("policy   off: nothing is edited")
+
+
+def asked(url: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
+    """
+    One of the proxy's own pages.
+    """
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data), timeout=LONGEST_S) as answer:
+        read: dict[str, Any] = json.loads(answer.read())
+        return read
+
+
+def test_simulated_upstream() -> None:
+    """
+    One process, no key, no network: the banner says so, requests are answered and billed, and the proxy's own address
+    turns the clock by which both go.
+    """
+    long = [{"type": "text", "text": "word " * 4000, "cache_control": {"type": "ephemeral"}}]
+    body = json.dumps({**json.loads(BODY), "max_tokens": 64, "system": long}).encode()
+    headers = (
+        ("x-api-key", "made-up"),
+        ("anthropic-version", "2023-06-01"),
+        ("x-claude-code-session-id", "one"),
+        *OPEN,
+    )
+    with serving("simulated", "--ttl-policy", "always", "--budget", "5") as (server, url):
+        assert post(url, body, headers)[0] == 200
+        turned = asked(url, "/-/clock", {"advance_s": 3000})
+        assert post(url, body, headers)[0] == 200
+        server.out.wait_for("request.done.*vs_5m_usd=-.*ttl=")
+        state = asked(url, "/-/state")
+        assert server.end(signal.SIGINT) == 130
+
+    banner = server.err.all()
+    assert re.search(
+        r"^  upstream simulated \(http://127\.0\.0\.1:\d+\); its tokens are estimates$", banner, re.MULTILINE
+    )
+    assert f"""curl -d '{{"advance_s": 600}}' {url}/-/clock""" in banner
+    assert turned["turned_s"] == 3000
+    usage = state["usage"]
+    assert usage["cache_creation"]["ephemeral_1h_input_tokens"] == usage["cache_read_input_tokens"] > 4000
+    first, second = (line for line in server.out.lines if "request.done" in line)
+    then, now = (datetime.strptime(line.split()[0], "%H:%M:%S") for line in (first, second))
+    assert timedelta(seconds=2990) < (now - then) % timedelta(days=1) < timedelta(seconds=3030)
+
+
+def test_simulated_spend_is_kept_apart() -> None:
+    """
+    What is simulated costs nothing, and the user's own ledger never hears of it.
+    """
+    with serving("simulated") as (server, url):
+        body = json.dumps({**json.loads(BODY), "max_tokens": 64}).encode()
+        assert post(url, body, (("x-api-key", "made-up"), ("anthropic-version", "2023-06-01")))[0] == 200
+        server.out.wait_for("cost_usd=")
+        server.end()
+
+    assert list(Path(os.environ["XDG_DATA_HOME"]).rglob("*")) == []
