@@ -49,6 +49,18 @@ SIMULATED = "simulated"
 LOG_FORMATS = ("text", "json")
 COMPATS = ("none", "upstream")
 
+CLIENT_VARIABLES = {
+    "ANTHROPIC_BASE_URL": "clients go there; savemode run goes on to it",
+    "ENABLE_PROMPT_CACHING_1H": "Claude Code asks for 1h itself, and savemode leaves that as it is",
+    "FORCE_PROMPT_CACHING_5M": "Claude Code stays at 5m",
+    "DISABLE_PROMPT_CACHING": "Claude Code sets no breakpoints, so there is nothing to upgrade",
+}
+"""
+Variables of other programs that change what reaches us, and how.
+
+Source: https://code.claude.com/docs/en/settings#environment-variables (checked 2026-11-24).
+"""
+
 T = TypeVar("T")
 
 
@@ -179,6 +191,31 @@ def load(
     merged["budget_nusd"] = merged.pop("budget", None)
     _check_fractions(merged, places)
     return Settings(**merged, further_budgets=_further_budgets(merged, places, layers))
+
+
+def sources(config: Path | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
+    """
+    Where options are given, nearest first: files by their path, variables by their name. No values.
+    """
+    environ = os.environ if environ is None else environ
+    variables = sorted(key for key in environ if key.startswith(PREFIX) or key == DEBUG_ENV)
+    files = [Path() / FILE_NAME, _user_folder() / FILE_NAME]
+    return [*([str(config)] if config else []), *variables, *(str(file) for file in files if file.exists())]
+
+
+def client_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """
+    Those of `CLIENT_VARIABLES` that are set here, and so for whatever is started from here.
+    """
+    environ = os.environ if environ is None else environ
+    return [name for name in CLIENT_VARIABLES if environ.get(name)]
+
+
+def shown_url(url: str) -> str:
+    """
+    A ledger's address to be shown: one with a user in it may have a password too.
+    """
+    return f"{url.partition(':')[0]}:..." if "@" in url else url
 
 
 def override_value(environ: Mapping[str, str] | None = None) -> str | None:

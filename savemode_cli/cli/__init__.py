@@ -11,7 +11,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from savemode_cli.cli import budget, demo, diff_request, prices, replay, run, serve, simulate_budget, simulate_upstream
+from savemode_cli.cli import (
+    budget,
+    demo,
+    diff_request,
+    doctor,
+    prices,
+    replay,
+    run,
+    serve,
+    simulate_budget,
+    simulate_upstream,
+)
 from savemode_cli.core.errors import SavemodeError
 
 app = typer.Typer(
@@ -31,6 +42,7 @@ app.command("simulate-budget")(simulate_budget.simulate_budget)
 app.command("replay")(replay.replay)
 app.command("simulate-upstream", epilog=simulate_upstream.FAULTS)(simulate_upstream.simulate_upstream)
 app.command("prices")(prices.prices)
+app.command("doctor")(doctor.doctor)
 
 budgets = typer.Typer(
     help="See the caps, what is spent and held under them; raise, lift and free them.",

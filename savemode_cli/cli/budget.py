@@ -49,9 +49,10 @@ def show(
     with _opened(ledger, config, missing="told") as (settings, opened):
         seen = overview(budgets_in_force(settings, opened), opened, datetime.now(UTC))
     if as_json:
+        from savemode_cli.config import shown_url
         from savemode_cli.views.budget import to_json
 
-        typer.echo(json.dumps(to_json(seen, _shown_url(settings)), indent=2))
+        typer.echo(json.dumps(to_json(seen, shown_url(settings.ledger_url)), indent=2))
     else:
         from savemode_cli.cli.screen import console
         from savemode_cli.views.budget import show as print_overview
@@ -263,12 +264,6 @@ def _new(settings: "Settings", name: str) -> "Budget":
     if name == DEFAULT_BUDGET:
         return settings.default_budget(0)
     return Budget(name, 0, warn_at=settings.warn_at, engage_at=settings.engage_at)
-
-
-def _shown_url(settings: "Settings") -> str:
-    # An address with a user in it may have a password too.
-    url = settings.ledger_url
-    return f"{url.partition(':')[0]}:..." if "@" in url else url
 
 
 def _same(url: str | None, config: Any) -> str:

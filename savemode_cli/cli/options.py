@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+Host = Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.  [default: 8787]")]
 Upstream = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Where requests go: an http(s) address, or: simulated.  [default: the real API]"),

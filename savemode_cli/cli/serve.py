@@ -37,8 +37,8 @@ _RECENT_EXCHANGES = 200  # what `/-/exchanges` can show
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.  [default: 8787]")] = None,
+    host: options.Host = None,
+    port: options.Port = None,
     upstream: options.Upstream = None,
     product: options.Product = None,
     ttl_policy: options.TtlPolicy = None,
