@@ -71,6 +71,25 @@ def streamed_tool_use(name: str, *pieces: str) -> list[Event]:
     return streamed(tool_use(name, {}), deltas, stop_reason="tool_use")
 
 
+def streamed_thinking(thoughts: Sequence[str], signature: str, said: str) -> list[Event]:
+    """
+    The events of a message that thinks in these pieces, is pinged at every hundredth, signs its thoughts, and says a text.
+    """
+    start, opened, ping, *rest = streamed_text(said)
+    thinking: list[Event] = [{**opened, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}, ping]
+    for number, thought in enumerate(thoughts, start=1):
+        thinking.append(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": thought}}
+        )
+        thinking += [ping] * (number % 100 == 0)
+    signed = {"type": "signature_delta", "signature": signature}
+    thinking += [
+        {"type": "content_block_delta", "index": 0, "delta": signed},
+        {"type": "content_block_stop", "index": 0},
+    ]
+    return [start, *thinking, *({**one, "index": 1} if "index" in one else one for one in [opened, *rest])]
+
+
 def streamed(block: dict[str, Any], deltas: Sequence[dict[str, Any]], *, stop_reason: str = "end_turn") -> list[Event]:
     """
     The events of a message with one block, and a ping where the API sends one.
