@@ -66,6 +66,7 @@ CORE_ORDER = [
     "session_cache",
     "grade",
     "replay",
+    "body_replay",
     "exchange",
     "record",
     "content",

@@ -7,6 +7,7 @@ Rule of this file: it holds what was recorded and judges nothing. Whoever reads 
 from dataclasses import dataclass
 from datetime import datetime
 
+from savemode_cli.core.messages import MESSAGES_PATH
 from savemode_cli.core.pricing import Usage
 
 
@@ -63,3 +64,23 @@ class Wanted:
             and (self.session is None or request.session.startswith(self.session))
             and (self.model is None or self.model in request.model)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One recorded request with its body. `place` says where it stands, for people; what was not recorded is None.
+
+    `headers` are as they came, names in lower case. `subscription` says that the record shows OAuth traffic though it
+    holds no credential. `usage` is the bill, None if none was recorded.
+    """
+
+    place: str
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    path: str = MESSAGES_PATH
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    usage: Usage | None = None
+    session: str | None = None
+    subscription: bool = False

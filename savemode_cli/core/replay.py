@@ -20,13 +20,13 @@ it had is counted on the pauses that the recorded cache did survive; so is the d
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Literal
 
 from savemode_cli.core.grade import Grade, Kinds, Tally, grade
 from savemode_cli.core.pricing import InputRates, Price, PriceTable, nusd_of
-from savemode_cli.core.recorded import Session, Wanted
+from savemode_cli.core.recorded import Recorded, Session, Wanted
 from savemode_cli.core.session_cache import GAPS, Seen, Split, Ttl, seen, split
 from savemode_cli.core.transform import is_cloud_model
 
@@ -90,6 +90,35 @@ class Cell:
             self.money[name].add(money)
 
 
+Used = tuple[int, int, int]
+"""Tokens written for 5 minutes, for 1 hour, and read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worlds:
+    """
+    One request under each policy; `rescuable` are 1-hour writes that might have been reads.
+    """
+
+    recorded: Used
+    five: Used
+    hour: Used
+    product: Used
+    hour_rescuable_tokens: int = 0
+    product_rescuable_tokens: int = 0
+
+    def by_policy(self) -> tuple[tuple[PolicyName, Used, int], ...]:
+        """
+        The policies by name.
+        """
+        return (
+            ("recorded", self.recorded, 0),
+            ("5m", self.five, 0),
+            ("1h", self.hour, self.hour_rescuable_tokens),
+            ("product", self.product, self.product_rescuable_tokens),
+        )
+
+
 @dataclass(slots=True)
 class SessionReplay:
     """
@@ -112,6 +141,32 @@ class SessionReplay:
     models: dict[str, int] = field(default_factory=dict)
     unpriced: dict[str, int] = field(default_factory=dict)
 
+    def book(self, request: Recorded, idle: timedelta | None, gap: str, rates: InputRates, worlds: "Worlds") -> None:
+        """
+        Add what one request used in each world, and its dollars where its model has a price.
+        """
+        self.requests += 1
+        self.last_at = max(self.last_at, request.ended_at)
+        self.models[request.model] = self.models.get(request.model, 0) + 1
+        priced = rates.state != "unpriced"
+        if not priced:
+            self.unpriced[request.model] = self.unpriced.get(request.model, 0) + 1
+        slot = (gap, int(request.started_at.timestamp()) // SECONDS_PER_SLOT)
+        cell = self.cells.get(slot)
+        if cell is None:
+            cell = self.cells[slot] = Cell()
+        cell.requests += 1
+        if idle is not None:
+            self.pauses[bisect_left(PAUSE_EDGES_S, idle.total_seconds())] += 1
+        plain = request.usage.input_tokens
+        for name, (write_5m, write_1h, read), rescuable in worlds.by_policy():
+            self.kinds[name].add(Kinds(plain, write_5m, write_1h, read))
+            self.rescuable_tokens[name] += rescuable
+            if priced:
+                money = cell.money[name]
+                money.ausd += rates.cost_ausd(plain, write_5m, write_1h, read)
+                money.rescuable_ausd += rescuable * (rates.cache_write_1h_ausd - rates.cache_read_ausd)
+
     @property
     def total(self) -> dict[PolicyName, Money]:
         """
@@ -123,7 +178,7 @@ class SessionReplay:
         return sums.money
 
 
-RatesOf = Callable[[Seen], InputRates]
+RatesOf = Callable[[Recorded], InputRates]
 
 
 def rates_by(prices: PriceTable) -> RatesOf:
@@ -133,8 +188,8 @@ def rates_by(prices: PriceTable) -> RatesOf:
     rows: dict[tuple[str, date], Price] = {}
     known: dict[tuple[object, ...], InputRates] = {}
 
-    def rates(one: Seen) -> InputRates:
-        request, usage = one.request, one.request.usage
+    def rates(request: Recorded) -> InputRates:
+        usage = request.usage
         day = request.started_at.astimezone(UTC).date()
         row = rows.get((request.model, day))
         if row is None:
@@ -162,50 +217,31 @@ def replay_session(session: Session, rates_of: RatesOf, wanted: Wanted, *, idle_
             continue
         if done is None:
             done = SessionReplay(session.id, request.started_at, request.ended_at)
-        done.requests += 1
-        done.last_at = max(done.last_at, request.ended_at)
-        done.models[request.model] = done.models.get(request.model, 0) + 1
-        _add(done, one, rates_of(one), idle_prone=idle_prone)
+        _add(done, one, rates_of(request), idle_prone=idle_prone)
     if done is not None:
         done.copies = copies
     return done
 
 
 def _add(done: SessionReplay, one: Seen, rates: InputRates, *, idle_prone: bool) -> None:
-    model = one.request.model
-    priced = rates.state != "unpriced"
-    if not priced:
-        done.unpriced[model] = done.unpriced.get(model, 0) + 1
-    done.tally.add(one, rates if priced else None)
-    slot = (one.gap, int(one.request.started_at.timestamp()) // SECONDS_PER_SLOT)
-    cell = done.cells.get(slot)
-    if cell is None:
-        cell = done.cells[slot] = Cell()
-    cell.requests += 1
-    if one.idle is not None:
-        done.pauses[bisect_left(PAUSE_EDGES_S, one.idle.total_seconds())] += 1
-    usage = one.request.usage
+    request, usage = one.request, one.request.usage
+    done.tally.add(one, rates if rates.state != "unpriced" else None)
     recorded = usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.cache_read_tokens
-    raised = idle_prone and not is_cloud_model(model)
-    hour = _billed(split(one, "1h"), "1h")
-    five = _billed(split(one, "5m"), "5m")
-    rescuable = split(one, "1h").rescuable_tokens
-    outcomes: tuple[tuple[PolicyName, tuple[int, int, int], int], ...] = (
-        ("recorded", recorded, 0),
-        ("5m", five, 0),
-        ("1h", hour, rescuable),
-        ("product", hour if raised else recorded, rescuable if raised else 0),
+    raised = idle_prone and not is_cloud_model(request.model)
+    under_hour = split(one, "1h")
+    hour, rescuable = _billed(under_hour, "1h"), under_hour.rescuable_tokens
+    worlds = Worlds(
+        recorded,
+        _billed(split(one, "5m"), "5m"),
+        hour,
+        hour if raised else recorded,
+        rescuable,
+        rescuable if raised else 0,
     )
-    for name, (write_5m, write_1h, read), rescued in outcomes:
-        done.kinds[name].add(Kinds(usage.input_tokens, write_5m, write_1h, read))
-        done.rescuable_tokens[name] += rescued
-        if priced:
-            money = cell.money[name]
-            money.ausd += rates.cost_ausd(usage.input_tokens, write_5m, write_1h, read)
-            money.rescuable_ausd += rescued * (rates.cache_write_1h_ausd - rates.cache_read_ausd)
+    done.book(request, one.idle, one.gap, rates, worlds)
 
 
-def _billed(found: Split, ttl: Ttl) -> tuple[int, int, int]:
+def _billed(found: Split, ttl: Ttl) -> Used:
     written = found.written_tokens
     return (written, 0, found.read_tokens) if ttl == "5m" else (0, written, found.read_tokens)
 

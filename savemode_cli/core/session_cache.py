@@ -32,6 +32,19 @@ _SHRUNK_PERMILLE = 900
 _FULL_PERMILLE = 900
 
 
+def gap_of(idle: timedelta | None) -> str:
+    """
+    The class of a pause.
+    """
+    if idle is None:
+        return "first"
+    if idle <= _MINUTE:
+        return "to_1m"
+    if idle <= LIFETIMES["5m"]:
+        return "to_5m"
+    return "to_1h" if idle <= LIFETIMES["1h"] else "over_1h"
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """
@@ -76,13 +89,7 @@ class Seen:
         """
         The class of its pause.
         """
-        if self.idle is None:
-            return "first"
-        if self.idle <= _MINUTE:
-            return "to_1m"
-        if self.idle <= LIFETIMES["5m"]:
-            return "to_5m"
-        return "to_1h" if self.idle <= LIFETIMES["1h"] else "over_1h"
+        return gap_of(self.idle)
 
     def survives(self, ttl: Ttl) -> bool:
         """
