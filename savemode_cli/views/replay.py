@@ -4,7 +4,7 @@ A replay on 80 columns, and the same for machines: how far to believe it, then w
 Rule of this file: it computes no money; where the grade is poor it shows the bill and the reason, and no other amount.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import pairwise
@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from savemode_cli.core.body_replay import Upgrades
 from savemode_cli.core.grade import Grade, Kinds
 from savemode_cli.core.overview import stamp
 from savemode_cli.core.pricing import nusd_of
 from savemode_cli.core.replay import PAUSE_EDGES_S, SECONDS_PER_SLOT, Estimate, PolicyName, Replay, SessionDifference
 from savemode_cli.core.session_cache import GAPS
 from savemode_cli.core.tiers import amounts, usd
+from savemode_cli.views import upgrades
 from savemode_cli.views.plot import Curve, bar, curves, plain
 from savemode_cli.views.terminal import printable
 
@@ -46,6 +48,13 @@ _GAP_NAMES = {
 }
 
 
+_UNUSABLE = {
+    "no time": "when they were sent was not recorded",
+    "no usage": "what they were billed was not recorded",
+    "no messages body": "they are no messages call",
+}
+
+
 class Shown:
     """
     A replay and what is said around it: the product whose rule was applied, and what could not be read.
@@ -60,9 +69,12 @@ class Shown:
         malformed: int = 0,
         problems: Sequence[str] = (),
         ignored_files: int = 0,
+        upgrades: Upgrades | None = None,
+        unusable: Mapping[str, int] | None = None,
     ) -> None:
         """
-        `problems` are the first of `malformed` places; `ignored_files` held nothing of ours.
+        `problems` are the first of `malformed` places; `ignored_files` held nothing of ours. `upgrades` is what was done
+        with bodies, None without any, `unusable` how many of them had no bill, no time or no messages.
         """
         self.replay = replay
         self.product = product
@@ -70,6 +82,8 @@ class Shown:
         self.malformed = malformed
         self.problems = tuple(problems)
         self.ignored_files = ignored_files
+        self.upgrades = upgrades
+        self.unusable = dict(unusable or {})
 
 
 def difference(nusd: int) -> str:
@@ -86,7 +100,9 @@ def show(shown: Shown, console: Console) -> None:
     Print it: the grade first, the recommendation last.
     """
     replay = shown.replay
-    console.print(Text(_title(replay), style="bold"))
+    if shown.upgrades is not None:
+        _show_upgrades(shown.upgrades, console)
+    console.print(Text(_title(shown), style="bold"))
     if not replay.requests:
         _show_notes(shown, console)
         return
@@ -107,9 +123,18 @@ def show(shown: Shown, console: Console) -> None:
     console.print(Text(recommendation(replay), style=style))
 
 
-def _title(replay: Replay) -> str:
+def _show_upgrades(found: Upgrades, console: Console) -> None:
+    first, *rest = upgrades.lines(found)
+    console.print(Text(first, style="bold"))
+    for line in rest:
+        console.print(Text(line))
+    console.print()
+
+
+def _title(shown: Shown) -> str:
+    replay = shown.replay
     if replay.first_at is None or replay.last_at is None:
-        return "no request that is wanted was found"
+        return f"no request that is wanted {'was found' if shown.upgrades is None else 'has a bill'}"
     sessions = _sessions(replay.sessions)
     requests = "1 request" if replay.requests == 1 else f"{replay.requests:,} requests"
     first, last = replay.first_at.date().isoformat(), replay.last_at.date().isoformat()
@@ -282,6 +307,8 @@ def _notes(shown: Shown) -> Iterator[str]:
     replay = shown.replay
     for model, count in replay.unpriced.items():
         yield f"unpriced: {count:,} requests of {printable(model)} are in no dollars (--price-file)"
+    for why, count in shown.unusable.items():
+        yield f"{count:,} bodies are in no cost: {_UNUSABLE[why]}"
     if replay.copies:
         yield f"{replay.copies:,} requests stood in several files and were counted once"
     if shown.malformed:
@@ -386,6 +413,8 @@ def to_json(shown: Shown) -> dict[str, Any]:
             "policy": replay.advice.policy,
             "words": recommendation(replay),
         },
+        "upgrades": None if shown.upgrades is None else upgrades.to_json(shown.upgrades),
+        "bodies_without_cost": shown.unusable,
         "malformed": shown.malformed,
         "malformed_places": list(shown.problems),
         "ignored_files": shown.ignored_files,

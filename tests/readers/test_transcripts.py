@@ -16,9 +16,10 @@ from savemode_cli.readers import transcripts
 from savemode_cli.readers.files import kind_of, walk
 from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.transcripts import Ids, groups, read_group
+from tests.recorded import TRACES
 from tests.transcripts import NOON, Transcript, a_session, counted, usage
 
-TRACES = Path(__file__).parents[3] / "shared" / "traces" / "transcripts"
+TRANSCRIPTS = TRACES / "transcripts"
 
 
 def read(*paths: Path, problems: Problems | None = None) -> list[Session]:
@@ -312,12 +313,12 @@ def test_the_count_is_a_naive_reader_s(data: st.DataObject, tmp_path_factory: py
     assert totals(read(*paths)) == counted(paths)
 
 
-@pytest.mark.skipif(not TRACES.exists(), reason="needs recorded transcripts")
+@pytest.mark.skipif(not TRANSCRIPTS.exists(), reason="needs recorded transcripts")
 @pytest.mark.parametrize("name", ["entireio-cli", "marot-spotter"])
 def test_the_count_of_real_files_is_a_naive_reader_s(name: str) -> None:
     """
     To the token.
     """
-    paths = [path for path in walk([str(TRACES / name)]) if kind_of(path) == "transcript"]
+    paths = [path for path in walk([str(TRANSCRIPTS / name)]) if kind_of(path) == "transcript"]
 
     assert totals(read(*paths)) == counted(paths)

@@ -1,0 +1,112 @@
+"""
+The part of `savemode replay` that is about bodies: through the upgrader, through the cache, and out to a folder.
+
+Rule of this file: a body goes through as it stands in the file, one at a time, and comes out as `serve` would send it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from heapq import heappop, heappush, heappushpop
+from pathlib import Path
+
+from savemode_cli.config import Settings
+from savemode_cli.core.body_replay import BodyReplay, Judged, Upgrades, judged
+from savemode_cli.core.errors import BadInput
+from savemode_cli.core.recorded import Call, Wanted
+from savemode_cli.core.replay import RatesOf, SessionReplay
+from savemode_cli.readers.bodies import calls
+from savemode_cli.readers.files import Kind
+from savemode_cli.readers.problems import Problems
+
+_REACH = 16
+"""How many places a call may be late: a log is written when an answer ends. Few, for bodies are held meanwhile."""
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Bodies:
+    """
+    What was done with them. `sessions` are those with a bill; `unusable` counts why others could not be replayed.
+    """
+
+    upgrades: Upgrades = field(default_factory=Upgrades)
+    sessions: list[SessionReplay] = field(default_factory=list)
+    unusable: dict[str, int] = field(default_factory=dict)
+
+
+def replay_bodies(
+    files: Sequence[tuple[Path, Kind]],
+    settings: Settings,
+    rates: RatesOf,
+    wanted: Wanted,
+    problems: Problems,
+    advance: Callable[[int], None],
+    seen: Callable[[Judged], None],
+) -> Bodies:
+    """
+    All bodies of the files, in the order in which they were sent. `seen` is shown each as it was judged.
+    """
+    done, cache = Bodies(), BodyReplay(rates, wanted)
+    product = replace(settings.policy, ttl="product")
+    for call in _in_order(_calls(files, problems, advance)):
+        one = judged(call, settings.policy, settings.product, settings.products)
+        done.upgrades.add(one)
+        cache.feed(one, product)
+        seen(one)
+    done.sessions, done.unusable = cache.sessions, cache.unusable
+    return done
+
+
+def _calls(files: Sequence[tuple[Path, Kind]], problems: Problems, advance: Callable[[int], None]) -> Iterator[Call]:
+    for path, kind in files:
+        yield from calls(path, kind, problems)
+        advance(path.stat().st_size)
+
+
+def _in_order(found: Iterator[Call]) -> Iterator[Call]:
+    waiting: list[tuple[datetime, int, Call]] = []
+    for number, call in enumerate(found):
+        entry = (call.started_at or _BEGINNING, number, call)
+        if len(waiting) < _REACH:
+            heappush(waiting, entry)
+        else:
+            yield heappushpop(waiting, entry)[2]
+    while waiting:
+        yield heappop(waiting)[2]
+
+
+def writer(folder: Path) -> Callable[[Judged], None]:
+    """
+    A function that writes a body as it would be sent to a file of its own, numbered in the order of sending.
+
+    Raises:
+        BadInput: the folder cannot be made, or holds something already.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir())
+    except OSError as error:
+        raise BadInput(f"cannot write to {folder}: {_reason(error)}", hint="give --out a new folder") from None
+    if occupied:
+        raise BadInput(f"--out {folder} is not empty", hint="give a new folder: nothing is overwritten")
+    written = 0
+
+    def write(one: Judged) -> None:
+        nonlocal written
+        written += 1
+        name = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in one.call.place)
+        file = folder / f"{written:06d}-{name.removesuffix('.json')[-100:]}.json"
+        try:
+            file.write_bytes(one.done.body)
+        except OSError as error:
+            raise BadInput(
+                f"cannot write {file}: {_reason(error)}", hint=f"{written - 1} bodies were written"
+            ) from None
+
+    return write
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
