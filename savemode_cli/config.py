@@ -42,6 +42,10 @@ FILE_NAME = "savemode.toml"
 LEDGER_NAME = "ledger.sqlite3"
 DEFAULT_BUDGET = "default"
 MONTH = Window()
+POSTHOG_VARIABLES = ("POSTHOG_API_KEY", "POSTHOG_HOST", "POSTHOG_PERSONAL_API_KEY")
+"""What PostHog's own SDKs read; the same with `SAVEMODE_` before it wins."""
+
+DEFAULT_POSTHOG_HOST = "https://us.i.posthog.com"
 DEFAULT_UPSTREAM = "https://api.anthropic.com"
 SIMULATED = "simulated"
 """In place of an upstream's address: one of our own, in this process."""
@@ -103,6 +107,16 @@ class Settings:
     ledger: str | None = None
     price_file: Path | None = None
     further_budgets: tuple[Budget, ...] = ()
+    telemetry: bool = True
+    telemetry_content: bool = False
+    events_file: Path | None = None
+    print_events: bool = False
+    posthog_api_key: str | None = field(default=None, repr=False)
+    posthog_personal_api_key: str | None = field(default=None, repr=False)
+    posthog_host: str = DEFAULT_POSTHOG_HOST
+    posthog_distinct_id: str | None = None
+    posthog_project: str | None = None
+    team_id: int | None = None
 
     @property
     def is_simulated(self) -> bool:
@@ -120,6 +134,28 @@ class Settings:
         if self.ledger is not None:
             return self.ledger
         return "memory:" if self.is_simulated else _user_ledger()
+
+    @property
+    def sends_events(self) -> bool:
+        """
+        Whether anything leaves for PostHog: not without a key, not against `telemetry = false`, and nothing that is
+        simulated, for it would stand among real costs.
+        """
+        return self.telemetry and self.posthog_api_key is not None and not self.is_simulated
+
+    @property
+    def asks_flags(self) -> bool:
+        """
+        Whether PostHog decides on the gate's flag: it has to know whose.
+        """
+        return self.sends_events and self.posthog_distinct_id is not None
+
+    @property
+    def spool_folder(self) -> Path:
+        """
+        Where events wait for the next start; looked up here and not before.
+        """
+        return _user_data() / "telemetry"
 
     def budgets(self) -> tuple[Budget, ...]:
         """
@@ -259,10 +295,14 @@ def _user_folder() -> Path:
     return Path(platformdirs.user_config_dir("savemode", appauthor=False))
 
 
-def _user_ledger() -> str:
+def _user_data() -> Path:
     import platformdirs  # noqa: PLC0415 - see above
 
-    return f"sqlite:///{Path(platformdirs.user_data_dir('savemode', appauthor=False)) / LEDGER_NAME}"
+    return Path(platformdirs.user_data_dir("savemode", appauthor=False))
+
+
+def _user_ledger() -> str:
+    return f"sqlite:///{_user_data() / LEDGER_NAME}"
 
 
 def _read_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
@@ -283,6 +323,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if environ.get(DEBUG_ENV, "").strip().lower() == "true":
         found["debug"] = True
+    for key in POSTHOG_VARIABLES:
+        if environ.get(key, "").strip():
+            found[key.lower()] = environ[key]
     for key, value in environ.items():
         if key.startswith(PREFIX):
             found[key.removeprefix(PREFIX).lower()] = value
@@ -336,6 +379,22 @@ def _token(value: object) -> str:
     if not isinstance(value, str) or re.fullmatch(r"[!-~]{16,256}", value.strip()) is None:
         raise ValueError("16 to 256 characters that a header can hold, without blanks")
     return value.strip()
+
+
+def _key(value: object) -> str:
+    if not isinstance(value, str) or re.fullmatch(r"[!-~]{8,256}", value.strip()) is None:
+        raise ValueError("the key of a project, like phc_..., or of a person, like phx_...")
+    return value.strip()
+
+
+def _team(value: object) -> int:
+    try:
+        number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
+    except ValueError:
+        number = -1
+    if not 0 <= number < 10**18:
+        raise ValueError("a team's number")
+    return number
 
 
 def _one_of(*allowed: str) -> Callable[[object], str]:
@@ -441,6 +500,13 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "ledger": _text,
     "price_file": _path,
     "budgets": _table,
+    "events_file": _path,
+    "posthog_api_key": _key,
+    "posthog_personal_api_key": _key,
+    "posthog_host": _upstream,
+    "posthog_distinct_id": _text,
+    "posthog_project": _text,
+    "team_id": _team,
 }
 _CHECKS |= {one.name: _boolean for one in fields(Settings) if one.type is bool}
 
@@ -469,7 +535,7 @@ def _asked(place: str, check: Callable[[object], T], value: object) -> T:
     try:
         return check(value)
     except ValueError as error:
-        shown = "not usable" if check is _token else _shown(value)
+        shown = "not usable" if check in (_token, _key) else _shown(value)
         raise ConfigError(f"{place} is {shown}", hint=f"give {error}") from None
 
 

@@ -79,8 +79,9 @@ ALLOWED = {
     "prices": {"core"},
     "proxy": {"core"},
     "readers": {"core"},
+    "telemetry": {"core"},
     "views": {"core"},
-    "cli": {"core", "config", "ledgers", "prices", "proxy", "readers", "views"},
+    "cli": {"core", "config", "ledgers", "prices", "proxy", "readers", "telemetry", "views"},
     "__init__": set(),
     "__main__": {"cli"},
 }

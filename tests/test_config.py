@@ -58,6 +58,16 @@ EVERY: dict[str, tuple[str, str, Any]] = {
     "fail": ("closed", '"closed"', "closed"),
     "ledger": ("sqlite:///l.db", '"sqlite:///l.db"', "sqlite:///l.db"),
     "price_file": ("prices.toml", '"prices.toml"', Path("prices.toml")),
+    "telemetry": ("off", "false", False),
+    "telemetry_content": ("true", "true", True),
+    "events_file": ("events.jsonl", '"events.jsonl"', Path("events.jsonl")),
+    "print_events": ("true", "true", True),
+    "posthog_api_key": ("phc_012345", '"phc_012345"', "phc_012345"),
+    "posthog_personal_api_key": ("phx_012345", '"phx_012345"', "phx_012345"),
+    "posthog_host": ("https://eu.i.posthog.com/", '"https://eu.i.posthog.com"', "https://eu.i.posthog.com"),
+    "posthog_distinct_id": ("me@example.com", '"me@example.com"', "me@example.com"),
+    "posthog_project": ("p", '"p"', "p"),
+    "team_id": ("7", "7", 7),
 }
 FIELDS = {"budget": "budget_nusd", "budgets": "further_budgets"}
 """The settings that are not called what their options are: an option is in the unit in which people write it."""
@@ -454,3 +464,52 @@ def test_settings_do_not_show_the_token() -> None:
     Neither in a log nor in a traceback.
     """
     assert "0123456789abcdef" not in repr(load({}, {"SAVEMODE_ACCESS_TOKEN": "0123456789abcdef"}))
+
+
+def test_posthogs_own_variables_are_read_and_ours_win() -> None:
+    """
+    Who has set up PostHog has set it up for us; an empty variable is none.
+    """
+    theirs = {"POSTHOG_API_KEY": "phc_theirs", "POSTHOG_HOST": "https://eu.i.posthog.com"}
+
+    read = loaded({}, theirs)
+    assert (read.posthog_api_key, read.posthog_host) == ("phc_theirs", "https://eu.i.posthog.com")
+    assert loaded({}, {**theirs, "SAVEMODE_POSTHOG_API_KEY": "phc_ours00"}).posthog_api_key == "phc_ours00"
+    assert loaded({}, {"POSTHOG_API_KEY": " "}).posthog_api_key is None
+
+
+def test_posthog_hears_nothing_without_a_key_or_against_a_no() -> None:
+    """
+    A person to ask flags for is no key, `telemetry = false` is a no to both, and what is simulated is nobody's cost.
+    """
+    full = {"POSTHOG_API_KEY": "phc_012345", "SAVEMODE_POSTHOG_DISTINCT_ID": "me"}
+
+    assert (loaded({}, full).sends_events, loaded({}, full).asks_flags) == (True, True)
+    assert not loaded({}, {"SAVEMODE_POSTHOG_DISTINCT_ID": "me"}).asks_flags
+    assert not loaded({}, {"POSTHOG_API_KEY": "phc_012345"}).asks_flags
+    for flags in ({"telemetry": False}, {"upstream": "simulated"}):
+        no = loaded(flags, full)
+        assert (no.sends_events, no.asks_flags) == (False, False)
+
+
+@pytest.mark.parametrize("name", ["POSTHOG_API_KEY", "SAVEMODE_POSTHOG_PERSONAL_API_KEY"])
+def test_a_key_is_never_shown(name: str) -> None:
+    """
+    Neither a good one in the settings nor a bad one in an error.
+    """
+    with pytest.raises(ConfigError) as raised:
+        load({}, {name: "phc bad one"})
+
+    assert "bad" not in raised.value.message + raised.value.hint
+    assert "phc_012345" not in repr(load({}, {name: "phc_012345"}))
+
+
+@pytest.mark.parametrize("team", ["-1", "x", "1.5", "9" * 19, "9" * 5000])
+def test_a_team_is_a_number(team: str) -> None:
+    """
+    Of those that PostHog gives out.
+    """
+    message, hint = refused({}, {"SAVEMODE_TEAM_ID": team})
+
+    assert "SAVEMODE_TEAM_ID" in message
+    assert hint == "give a team's number"

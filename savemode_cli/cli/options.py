@@ -57,6 +57,18 @@ LedgerUrl = Annotated[
     str | None, typer.Option("--ledger", metavar="URL", help="Where spend is kept.  [default: a file of the user's]")
 ]
 PriceFile = Annotated[Path | None, typer.Option("--price-file", help="Prices of your own, TOML or JSON.")]
+NoTelemetry = Annotated[
+    bool | None, typer.Option("--no-telemetry", help="Send nothing to PostHog, whatever key is configured.")
+]
+TelemetryContent = Annotated[
+    bool | None, typer.Option("--telemetry-content", help="Put prompts and answers into the events, without media.")
+]
+EventsFile = Annotated[
+    Path | None, typer.Option("--events-file", metavar="FILE", help="Append each event to a file, as a JSON line.")
+]
+PrintEvents = Annotated[
+    bool | None, typer.Option("--print-events", help="Show each event on stdout as it would be sent.")
+]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file of options.")]
 LogFormat = Annotated[str | None, typer.Option("--log-format", help="text or json.  [default: text]")]
 Quiet = Annotated[bool | None, typer.Option("--quiet", "-q", help="Only the line of each request.")]
@@ -76,7 +88,9 @@ def flags(given: Mapping[str, Any]) -> dict[str, Any]:
 
     `config` is where to read more, and `command` is not ours.
     """
-    named = {name: value for name, value in given.items() if name not in ("config", "command", "no_beta_header")}
+    other = ("config", "command", "no_beta_header", "no_telemetry")
+    named = {name: value for name, value in given.items() if name not in other}
     named["beta_header"] = negated(given.get("no_beta_header"))
+    named["telemetry"] = negated(given.get("no_telemetry"))
     # An option that can be repeated is an empty list where it was left out.
     return {name: None if value == [] else value for name, value in named.items()}

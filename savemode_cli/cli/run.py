@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from savemode_cli.cli import options
-from savemode_cli.cli.serve import announcer, compose, printer, say, wants_colour
+from savemode_cli.cli.serve import announcer, compose, opened_sinks, printer, say, wants_colour
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -43,6 +44,9 @@ def run(
     fail: options.Fail = None,
     ledger: options.LedgerUrl = None,
     price_file: options.PriceFile = None,
+    no_telemetry: options.NoTelemetry = None,
+    telemetry_content: options.TelemetryContent = None,
+    events_file: options.EventsFile = None,
     config: options.Config = None,
     log_format: options.LogFormat = None,
     verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Print each request to stderr.")] = None,
@@ -73,12 +77,14 @@ def run(
         if settings.verbose:
             show(exchange)
 
-    proxy = compose(settings, record, announce, handle_signals=False)
-    try:
-        code = run_in_loop(lambda: _around(proxy, command))
-        standings = _standings(proxy, own.values())
-    finally:
-        proxy.close()
+    # Not printed, also where a file or a variable asks for it: stdout is the command's.
+    with opened_sinks(replace(settings, print_events=False), announce, sys.stderr) as sinks:
+        proxy = compose(settings, record, announce, handle_signals=False, sinks=sinks)
+        try:
+            code = run_in_loop(lambda: _around(proxy, command))
+            standings = _standings(proxy, own.values())
+        finally:
+            proxy.close()
     _print_receipt(settings, total, proxy, standings, code)
     raise typer.Exit(code)
 

@@ -9,7 +9,7 @@ import contextlib
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
@@ -65,6 +65,10 @@ def serve(
     fail: options.Fail = None,
     ledger: options.LedgerUrl = None,
     price_file: options.PriceFile = None,
+    no_telemetry: options.NoTelemetry = None,
+    telemetry_content: options.TelemetryContent = None,
+    events_file: options.EventsFile = None,
+    print_events: options.PrintEvents = None,
     config: options.Config = None,
     log_format: options.LogFormat = None,
     quiet: options.Quiet = None,
@@ -78,12 +82,14 @@ def serve(
     from savemode_cli.proxy.server import run_in_loop
 
     settings = load(flags, config=config)
-    proxy = compose(settings, printer(settings, sys.stdout), announcer(sys.stderr))
-    say_hello(settings, proxy, sys.stderr)
-    try:
-        run_in_loop(proxy.serve)
-    finally:
-        proxy.close()
+    announce = announcer(sys.stderr)
+    with opened_sinks(settings, announce, sys.stdout) as sinks:
+        proxy = compose(settings, printer(settings, sys.stdout), announce, sinks=sinks)
+        say_hello(settings, proxy, sys.stderr)
+        try:
+            run_in_loop(proxy.serve)
+        finally:
+            proxy.close()
     say(sys.stderr, "savemode stopped")
     if proxy.server.signal == signal.SIGINT:
         raise typer.Exit(130)
@@ -219,6 +225,61 @@ def _simulated(now: "Callable[[], datetime]") -> "tuple[Serving, Clock]":
     return Serving(SimulatedUpstream(clock=clock)), clock
 
 
+@contextlib.contextmanager
+def opened_sinks(settings: "Settings", announce: Callable[[str, str], None], out: TextIO) -> "Iterator[Sequence[Sink]]":
+    """
+    Whoever is told of every exchange besides the terminal. They are closed at the end, whether or not a proxy began.
+    """
+    sinks: list[Sink] = []
+    try:
+        sinks += open_telemetry(settings, announce, out)
+        yield sinks
+    finally:
+        for sink in sinks:
+            sink.close()
+
+
+def open_telemetry(settings: "Settings", announce: Callable[[str, str], None], out: TextIO) -> "list[Sink]":
+    """
+    The outlets of events: PostHog, a file, `out`. Nothing leaves without a key of PostHog's.
+    """
+    if not (settings.sends_events or settings.events_file or settings.print_events):
+        return []
+    from functools import partial
+
+    from savemode_cli import __version__
+    from savemode_cli.core.event import Origin, ai_generation
+    from savemode_cli.telemetry.background import Background
+
+    origin = Origin(
+        settings.upstream,
+        __version__,
+        settings.posthog_distinct_id,
+        settings.posthog_project,
+        settings.team_id,
+    )
+    make = partial(ai_generation, origin=origin)
+    sink = partial(Background, make=make, announce=announce, wants_content=settings.telemetry_content)
+    sinks: list[Sink] = []
+    if settings.sends_events and settings.posthog_api_key is not None:
+        from savemode_cli.telemetry.posthog import PostHog
+        from savemode_cli.telemetry.spool import Spool
+
+        key, host = settings.posthog_api_key, settings.posthog_host
+        spool = Spool(settings.spool_folder, f"{host} {key}")
+        sinks.append(sink("telemetry", outlet=PostHog(key, host), store=spool))
+    if settings.events_file is not None:
+        from savemode_cli.telemetry.jsonl import File
+
+        sinks.append(sink("events_file", outlet=File(settings.events_file), batch_s=0.2))
+    if settings.print_events:
+        from savemode_cli.telemetry.printed import Printed
+
+        printed = Printed(lambda text: say(out, text), pretty=out.isatty())
+        sinks.append(sink("print_events", outlet=printed, batch_s=0.0))
+    return sinks
+
+
 def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) -> "Accounts":
     """
     The ledger, the configured budgets and the prices, joined.
@@ -341,6 +402,7 @@ def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
         ("policy", policy),
         ("product", product),
         *(("budget", words) for words in _budget_rows(settings, proxy)),
+        *(("events", words) for words in _telemetry_rows(settings)),
     ]
     hints = _hints(settings, gate, prone)
     if settings.is_simulated:
@@ -367,6 +429,14 @@ def _budget_rows(settings: "Settings", proxy: Proxy) -> list[str]:
         word = "NOT ENFORCED" if settings.fail == "open" else "everything is refused"
         named = [f"{one.name} {dollars(one.limit_nusd)}" for one in settings.budgets()] or ["spend is not counted"]
         return [f"{name}: {word}, the ledger is unavailable" for name in named]
+
+
+def _telemetry_rows(settings: "Settings") -> list[str]:
+    content = "with prompts and answers" if settings.telemetry_content else "without prompts and answers"
+    where = [f"PostHog, {settings.posthog_host}"] if settings.sends_events else []
+    if settings.events_file is not None:
+        where.append(str(settings.events_file))
+    return [f"{one}, {content}" for one in where]
 
 
 def _hints(settings: "Settings", gate: "GateState", idle_prone: bool) -> list[str]:

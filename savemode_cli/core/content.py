@@ -8,6 +8,7 @@ Source: https://posthog.com/docs/llm-analytics/manual-capture (the messages of `
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ Said = list[dict[str, Any]]
 
 _TOO_DEEP = "[nested too deeply, left out]"
 _DATA_URL = re.compile(r"data:([^;,]{0,100})[^,]{0,100};base64,")
+_LARGEST = 2**63 - 1
 _UNREADABLE = (ValueError, RecursionError)
 
 
@@ -60,7 +62,8 @@ def clean(value: str) -> str:
 
 def plain(value: Any) -> Any:
     """
-    A JSON value with a marker in the place of each base64 medium; None if it is nested too deeply to be shown.
+    A JSON value that every reader takes, with a marker in the place of each base64 medium; None if it is nested too
+    deeply to be shown.
     """
     try:
         return _without_media(value)
@@ -79,6 +82,10 @@ def _without_media(value: Any) -> Any:
         if value.get("type") == "base64" and isinstance(value.get("data"), str):
             shown["data"] = _marker(str(value.get("media_type") or "data"), value["data"])
         return shown
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return str(value)
     return value
 
 

@@ -28,6 +28,7 @@ Event = dict[str, Any]
 NAME = "$ai_generation"
 LIBRARY = "savemode"
 
+_MOST_TEAMS = 10**18  # beyond any id, and within what every reader takes for a number
 _NAMESPACE = uuid.UUID("6c0f5a52-2d0c-5e0b-9a53-6f0b7b6c9c1e")
 
 _MEASURED = frozenset(
@@ -185,7 +186,7 @@ def _team_id(caller: Caller | None, origin: Origin) -> int | None:
     The caller's if it is a number, else the configured one.
     """
     said = caller.properties.get("team_id") if caller is not None else None
-    if isinstance(said, int) and not isinstance(said, bool):
+    if isinstance(said, int) and not isinstance(said, bool) and abs(said) < _MOST_TEAMS:
         return said
     if isinstance(said, str) and said.strip().isascii() and said.strip().isdecimal() and len(said) <= 18:
         return int(said)

@@ -29,8 +29,14 @@ def test_flags() -> None:
     """
     given = {"port": 1, "allow_host": [], "no_beta_header": True, "quiet": None, "config": "file", "command": ["x"]}
 
-    assert options.flags(given) == {"port": 1, "allow_host": None, "quiet": None, "beta_header": False}
-    assert options.flags({}) == {"beta_header": None}
+    assert options.flags(given) == {
+        "port": 1,
+        "allow_host": None,
+        "quiet": None,
+        "beta_header": False,
+        "telemetry": None,
+    }
+    assert options.flags({}) == {"beta_header": None, "telemetry": None}
 
 
 SHARED = {name: value for name, value in vars(options).items() if get_args(value) and name[0].isupper()}
@@ -55,6 +61,7 @@ def test_command_line_speaks_the_language_of_the_files(command: Any) -> None:
     here_only = {
         "config",  # says where the file is
         "no_beta_header",  # beta_header in a file
+        "no_telemetry",  # telemetry in a file
         "command",
         *("file", "provider", "flag", "as_json", "as_patch", "output", "headers", "check"),  # about one body
     }

@@ -134,6 +134,15 @@ def test_media_is_a_marker_with_its_size(size: int) -> None:
     assert shown[1]["text"] == f"[image/gif, {size} bytes, left out]"
 
 
+def test_numbers_are_ones_that_every_reader_takes() -> None:
+    """
+    Python reads more than JSON can say, and other readers take less.
+    """
+    read = json.loads("[NaN, Infinity, 1e400, 9223372036854775807, 9223372036854775808, 1.5, true]")
+
+    assert plain(read) == [None, None, None, 2**63 - 1, "9223372036854775808", 1.5, True]
+
+
 def test_media_without_a_kind() -> None:
     """
     It is left out all the same.

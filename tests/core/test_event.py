@@ -275,6 +275,7 @@ def test_trace_of_a_user_id(user_id: object, expected: str) -> None:
         (1.5, 9, 9),
         ("9" * 19, 4, 4),
         (None, 9, 9),
+        (10**18, 9, 9),
     ],
 )
 def test_team(said: object, configured: int | None, expected: int | None) -> None:
