@@ -160,6 +160,7 @@ def compose(
     from urllib.parse import urlsplit
 
     from savemode_cli.config import override_value, proxy_for
+    from savemode_cli.core.exchange import shortened
     from savemode_cli.proxy.door import Door, is_loopback
     from savemode_cli.proxy.relay import Relay, RelaySettings
     from savemode_cli.proxy.server import Gateway, Server, listen
@@ -192,7 +193,7 @@ def compose(
     recent: deque[Exchange] = deque(maxlen=_RECENT_EXCHANGES)
 
     def tell(told: "Record") -> None:
-        recent.append(told.exchange)
+        recent.append(shortened(told.exchange))
         record(told.exchange)
         for sink in sinks:
             sink.keep(told)
@@ -321,11 +322,13 @@ def printer(settings: "Settings", out: TextIO) -> "Callable[[Exchange], None]":
     """
     import json
 
+    from savemode_cli.core.exchange import shortened
     from savemode_cli.views.terminal import Ink, detail_lines, request_line
 
     ink = Ink(colour=wants_colour(out))
 
     def show(exchange: "Exchange") -> None:
+        exchange = shortened(exchange)
         if settings.log_format == "json":
             lines = [json.dumps(exchange.to_json(), separators=(",", ":"))]
         else:

@@ -5,7 +5,7 @@ Rule of this file: an exchange holds no header, no credential and no content; wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,8 @@ class Exchange:
     `first_byte_ms` is None if nothing was answered, `status` if nobody did; `first_token_ms` is that of a stream's first
     piece of content, None without one. With `observed`, the edits were computed
     and shown but the original was sent. `resent` says that the upstream refused the upgraded body and got the original.
+    Of `edits` and `skips` as many more as `..._left_out` say were dropped when it was `shortened`.
+
     `decision` is None where no budget was asked, `settlement` where nothing was to be charged, `usage` where none was
     reported; `told` are the budget headers of the answer, which say how the budgets stood when it was let through, and
     `decision_after` how they stand now that it is paid. `cost` is what `usage` costs, split by side: less than what was
@@ -63,6 +65,8 @@ class Exchange:
     settlement: Settlement | None = None
     receipt: Receipt | None = None
     price_state: State | None = None
+    edits_left_out: int = 0
+    skips_left_out: int = 0
     cost: Cost | None = None
     stream: bool = False
     stop_reason: str | None = None
@@ -73,7 +77,7 @@ class Exchange:
         """
         How many breakpoints were raised on the wire.
         """
-        return 0 if self.observed or self.resent else len(self.edits)
+        return 0 if self.observed or self.resent else len(self.edits) + self.edits_left_out
 
     @property
     def cost_nusd(self) -> int | None:
@@ -108,6 +112,8 @@ class Exchange:
             "resent": self.resent,
             "edits": [edit_json(edit) for edit in self.edits],
             "skips": [skip_json(skip) for skip in self.skips],
+            "edits_left_out": self.edits_left_out,
+            "skips_left_out": self.skips_left_out,
             "request_bytes": self.request_bytes,
             "response_bytes": self.response_bytes,
             "session": self.session,
@@ -125,6 +131,27 @@ class Exchange:
             "budget": None if self.decision is None else budget_json(self.decision, self.told),
             "budget_after": None if self.decision_after is None else budget_json(self.decision_after),
         }
+
+
+def shortened(exchange: Exchange) -> Exchange:
+    """
+    The exchange without what a client could make it long with, for whoever keeps or prints many of them.
+    """
+    edits, skips, path = exchange.edits, exchange.skips, exchange.path
+    if max(len(edits), len(skips)) <= _MOST_SHOWN and len(path) <= _LONGEST_PATH:
+        return exchange
+    return replace(
+        exchange,
+        path=path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}...",
+        edits=edits[:_MOST_SHOWN],
+        skips=skips[:_MOST_SHOWN],
+        edits_left_out=exchange.edits_left_out + max(0, len(edits) - _MOST_SHOWN),
+        skips_left_out=exchange.skips_left_out + max(0, len(skips) - _MOST_SHOWN),
+    )
+
+
+_MOST_SHOWN = 20  # a legal body has four breakpoints
+_LONGEST_PATH = 500
 
 
 def edit_json(edit: Edit) -> dict[str, Any]:

@@ -29,6 +29,9 @@ BATCHES_PATH = "/v1/messages/batches"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """The API's own limit for messages and count_tokens; a larger body is answered 413 by the API."""
 
+MAX_MODEL_CHARS = 256
+"""Longer than the longest ARN; the rest of a model's name is not read, for names are remembered."""
+
 EXTENDED_TTL_BETA = "extended-cache-ttl-2025-04-11"
 """Not needed since the 1-hour TTL is generally available, but the vendor's own client sends it with its 1-hour bodies."""
 
@@ -194,7 +197,7 @@ def facts(body: bytes) -> Facts:
     if strays:
         breakpoints = sorted(breakpoints + strays, key=_evaluation_order)
     return Facts(
-        model=read.model if isinstance(read.model, str) else None,
+        model=read.model[:MAX_MODEL_CHARS] if isinstance(read.model, str) else None,
         stream=read.stream is True,
         max_tokens=read.max_tokens if isinstance(read.max_tokens, int) else None,
         fast=read.speed == "fast",

@@ -41,6 +41,9 @@ UNCAPPED = Budget("default", 0)
 """Where no budget is set: spend is counted all the same, so that one set later knows of it."""
 
 
+_NOBODY = Caller(product="", idle_prone=False)
+
+
 class Metered(Protocol):
     """
     What a finished exchange knows of its usage: the reading side of `UsageMeter`.
@@ -160,11 +163,16 @@ class Accounts:
         )
         return Account(self._ask(hold, which, caller, now), session, known, now, body_bytes)
 
-    def look(self, caller: Caller, headers: Headers, now: datetime) -> Decision:
+    def look(self, caller: Caller | None, headers: Headers, now: datetime) -> Decision:
         """
         Where the budgets stand for this caller, nothing held: for what is free, and for batches.
+
+        Without a caller, where his headers cannot be read, it is the budgets for everybody that are looked at.
         """
-        which = self._limits(caller, headers, now)
+        which = self._shared(now) if caller is None else self._limits(caller, headers, now)
+        caller = caller or _NOBODY
+        if not which:
+            return Allowed(None, None)
         hold = Hold("look", tuple(dict.fromkeys(limit.key for limit in which)), 0, now, "", caller.override)
         try:
             standings = [Standing(limit, self._ledger.balance(limit.key, now)) for limit in which]
@@ -180,8 +188,7 @@ class Accounts:
         Raises:
             LedgerUnavailable: nobody knows.
         """
-        shared = (self._limit(one, "", now) for one in self._in_force() if one.scope == ALL)
-        which = {limit.key: limit for limit in (*shared, *others)}.values()
+        which = {limit.key: limit for limit in (*self._shared(now), *others)}.values()
         return tuple(Standing(one, self._ledger.balance(one.key, now)) for one in which if one.capped)
 
     def settle(
@@ -227,6 +234,9 @@ class Accounts:
         for hold_id, (charge, _) in self._unpaid.items():
             self._say_lost(hold_id, charge, self.ledger_trouble)
         self._ledger.close()
+
+    def _shared(self, now: datetime) -> tuple[Limit, ...]:
+        return tuple(self._limit(one, "", now) for one in self._in_force() if one.scope == ALL)
 
     def _limits(self, caller: Caller, headers: Headers, now: datetime) -> tuple[Limit, ...]:
         return tuple(self._limit(one, identify(one.scope, caller, headers), now) for one in self._in_force())

@@ -6,11 +6,13 @@ products or flags itself; it asks the core, moves bytes, and remembers what the 
 """
 
 import asyncio
+import traceback
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 from time import perf_counter
 from uuid import uuid4
 
@@ -348,20 +350,22 @@ class Relay:
             try:
                 target, headers = self._judge(inbound, journal)
                 if isinstance(journal.decision, Refused):
-                    yield self._over_budget(journal, journal.decision)
-                    return
-                response = await self._send(inbound, target, headers)
-                response = await self._resend_if_blamed(response, inbound, target, journal)
+                    out = self._over_budget(journal, journal.decision)
+                else:
+                    response = await self._send(inbound, target, headers)
+                    response = await self._resend_if_blamed(response, inbound, target, journal)
+                    # The body may be megabytes and the answer may take minutes: nobody needs it any more.
+                    inbound.body = b""
+                    out = self._answer(response, journal)
             except BadHeader as error:
-                yield self._refuse(journal, 400, "invalid_request_error", f"{error.message}; {error.hint}")
-                return
+                out = self._refuse(journal, 400, "invalid_request_error", f"{error.message}; {error.hint}")
             except UpstreamUnreachable as error:
                 journal.outcome = "client_gone" if inbound.gone else "unreachable"
-                yield self._refuse(journal, error.status, error.api_type, error.message)
-                return
-            # The body may be megabytes and the answer may take minutes: nobody needs it any more.
-            inbound.body = b""
-            yield self._answer(response, journal)
+                out = self._refuse(journal, error.status, error.api_type, error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                # Ours to mend, and the client still gets an answer it can read, not a traceback with its own words in it.
+                out = self._fail(journal, error)
+            yield out
         except asyncio.CancelledError:
             journal.end("client_gone")
             raise
@@ -552,8 +556,32 @@ class Relay:
         journal.status, journal.error = status, message
         if journal.outcome == "ok":
             journal.outcome = "refused"
+        if not journal.told:
+            journal.told = self.accounts.look(None, (), journal.started_at).headers()
         answer = own_answer(status, error_body(api_type, message, journal.id), journal.id)
         return replace(answer, headers=answer.headers + journal.told)
+
+    def _fail(self, journal: _Journal, error: Exception) -> Outbound:
+        journal.outcome = "broken"
+        self.tell_failure(error, journal.id)
+        return self._refuse(journal, 500, "api_error", f"an error in savemode: {_place(error)}")
+
+    def tell_failure(self, error: Exception, request_id: str = "") -> None:
+        """
+        An error of our own: what and where. Not its message, which may quote the request.
+        """
+        where = f"{_place(error)} {request_id}".rstrip()
+        self._announce("internal_error", f"{where}: please report this, it is a fault of savemode")
+
+
+def _place(error: Exception) -> str:
+    """
+    The kind of an error, and the line of ours it came from.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [one for one in frames if __package__.partition(".")[0] in one.filename] or frames
+    place = f" at {PurePath(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    return f"{type(error).__name__}{place}"
 
 
 def _size(inbound: Inbound) -> int:

@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -26,9 +27,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from savemode_cli.core.errors import ConfigError, UpstreamUnreachable
+from savemode_cli.core.errors import ConfigError, LedgerUnavailable, UpstreamUnreachable
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.messages import MAX_BODY_BYTES
+from savemode_cli.core.overview import standing_json
 from savemode_cli.core.record import Sink
 from savemode_cli.proxy.door import MAX_HEAD_BYTES, Door, refused
 from savemode_cli.proxy.relay import Inbound, Outbound, Relay, once
@@ -39,6 +41,7 @@ TRANSPORT = "savemode.transport"
 The ASGI extension in which an application finds its connection.
 """
 
+_MOST_DIGITS = 9  # of a number in a query: more than can be kept, and less than Python takes long to read
 _HANG_UP_GRACE_S = 0.05
 """
 A hang-up is looked for once an exchange has lasted this long: watching costs a task, and most of what is shorter is
@@ -107,6 +110,9 @@ class Gateway:
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            # The same abrupt end. The server would print it with a traceback, and its words may be the client's.
+            self.relay.tell_failure(error)
         finally:
             watch.stop()
 
@@ -123,17 +129,27 @@ class Gateway:
                 "requests": self.requests,
                 "in_flight": relay.in_flight,
                 "ledger": relay.accounts.ledger_trouble or "ok",
+                "budgets": self._budgets(),
                 **{sink.name: sink.trouble or "ok" for sink in self._sinks},
                 "downgraded_models": sorted(model or "" for model in relay.accounts.downgraded_models),
                 "upgrade_stopped_models": sorted(model or "" for model in relay.stopped_models),
             }
         )
 
+    def _budgets(self) -> list[dict[str, Any]] | None:
+        """
+        The caps in force here that everybody shares, wherever they were given; None: the ledger does not answer.
+        """
+        try:
+            return [standing_json(one) for one in self.relay.accounts.standings(datetime.now(UTC))]
+        except LedgerUnavailable:
+            return None
+
     async def _exchanges(self, request: Request) -> JSONResponse:
         """
         The last exchanges, the newest last; `?last=N` for fewer. No bodies, no headers.
         """
-        wanted = request.query_params.get("last", "")
+        wanted = request.query_params.get("last", "")[:_MOST_DIGITS]
         last = int(wanted) if wanted.isdecimal() and int(wanted) > 0 else len(self._recent)
         rows = [exchange.to_json() for exchange in list(self._recent)[-last:]] if last else []
         return JSONResponse({"schema_version": SCHEMA_VERSION, "exchanges": rows})

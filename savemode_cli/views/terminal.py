@@ -60,8 +60,8 @@ def request_line(exchange: Exchange, ink: Ink) -> str:
         ("outcome", exchange.outcome),
         ("status", exchange.status if exchange.status is not None else "-"),
         ("model", exchange.model or "-"),
-        (word, len(exchange.edits) if exchange.observed else exchange.upgraded),
-        ("skipped", len(exchange.skips)),
+        (word, len(exchange.edits) + exchange.edits_left_out if exchange.observed else exchange.upgraded),
+        ("skipped", len(exchange.skips) + exchange.skips_left_out),
         ("ms", round(exchange.duration_ms)),
         ("first_ms", "-" if exchange.first_byte_ms is None else round(exchange.first_byte_ms)),
         *_money(exchange),
@@ -131,6 +131,9 @@ def detail_lines(exchange: Exchange, ink: Ink, *, verbose: bool = False) -> Iter
         yield f"{_INDENT}{ink(word, 'green')} {place} {ink(printable(edit.was), 'dim')} -> {printable(edit.becomes)}"
     for skip in exchange.skips:
         yield f"{_INDENT}{ink('skip ', 'yellow')} {printable(dotted(skip.path))} {skip.code}: {printable(skip.why)}"
+    if exchange.edits_left_out or exchange.skips_left_out:
+        more = f"{exchange.edits_left_out} edits and {exchange.skips_left_out} skips more"
+        yield f"{_INDENT}{ink('more ', 'yellow')} {more}: a body with so many markers is not shown whole"
     if exchange.resent:
         yield f"{_INDENT}{ink('note ', 'red')} the upstream refused the edited body; it got the original"
     if verbose:

@@ -77,6 +77,8 @@ def test_json_lines(upstream: Upstream) -> None:
         "first_byte_ms",
         "status",
         "upgraded",
+        "edits_left_out",
+        "skips_left_out",
         "request_bytes",
         "response_bytes",
         "cost_nusd",

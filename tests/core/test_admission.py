@@ -238,6 +238,22 @@ def test_strict_refusal() -> None:
     assert "may cost up to $2.00" in refusal_message(decision)
 
 
+def test_strict_refusal_for_the_moment() -> None:
+    """
+    `exceeded` says that this request may not start; the amount is what is left all the same, for a smaller one may.
+
+    Only where nothing is left, and so without `--strict` always, is it 0.00.
+    """
+    strict = decide(HOLD, [standing(16, 3, strict=True)], override=False)
+    held = decide(HOLD, [standing(16, 4)], override=False)
+    assert isinstance(strict, Refused)
+    assert isinstance(held, Refused)
+
+    assert (strict.reason, strict.permanent, held.reason, held.permanent) == ("held", False, "held", False)
+    assert (headers_of(strict)[""], headers_of(strict)["-remaining-usd"]) == ("exceeded", "1.00")
+    assert (headers_of(held)[""], headers_of(held)["-remaining-usd"]) == ("exceeded", "0.00")
+
+
 def test_refusal_for_somebody_unnamed() -> None:
     """
     The pot of those who do not say who they are is called that.

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from savemode_cli.core.charge import Settlement
-from savemode_cli.core.exchange import Exchange, edit_json, skip_json
+from savemode_cli.core.exchange import Exchange, edit_json, shortened, skip_json
 from savemode_cli.core.messages import MESSAGES_PATH
 from savemode_cli.core.pricing import Cost, Usage
 from savemode_cli.core.receipt import Receipt
@@ -167,3 +167,18 @@ def test_skip_json() -> None:
         "code": "oauth",
         "why": "because",
     }
+
+
+def test_shortened() -> None:
+    """
+    Twenty edits, twenty skips and a path one can read stay; the rest is counted, and nothing is claimed twice.
+    """
+    long = an_exchange(edits=(an_edit(),) * 25, skips=(a_skip(),) * 30, path="/" + "x" * 600)
+    short = shortened(long)
+
+    assert (len(short.edits), short.edits_left_out, short.upgraded) == (20, 5, 25)
+    assert (len(short.skips), short.skips_left_out) == (20, 10)
+    assert (len(short.path), short.path[-3:]) == (503, "...")
+    assert shortened(short).edits_left_out == 5
+    assert shortened(an_exchange(edits=(an_edit(),))) == an_exchange(edits=(an_edit(),))
+    assert (short.to_json()["edits_left_out"], short.to_json()["skips_left_out"]) == (5, 10)

@@ -459,6 +459,7 @@ def test_health(upstream: Upstream, proxy: RunningProxy) -> None:
         "requests": 1,
         "in_flight": 0,
         "ledger": "ok",
+        "budgets": [],
         "downgraded_models": [],
         "upgrade_stopped_models": [],
     }

@@ -361,6 +361,17 @@ def test_budget_in_the_line() -> None:
     ]
 
 
+def test_details_left_out_are_counted() -> None:
+    """
+    What a body could flood the terminal with is counted in place of shown.
+    """
+    exchange = an_exchange(edits=(an_edit(),), edits_left_out=5, skips_left_out=2)
+
+    assert " upgraded=6 skipped=2 " in request_line(exchange, PLAIN)
+    (_, more) = detail_lines(exchange, PLAIN)
+    assert more.strip() == "more  5 edits and 2 skips more: a body with so many markers is not shown whole"
+
+
 def test_receipt() -> None:
     """
     Calls, money, what was raised, what was left alone and how often, most frequent first.
