@@ -38,7 +38,8 @@ def simulate_budget(
     held: Annotated[str | None, typer.Option(help="What other requests hold, in US dollars.  [default: 0]")] = None,
     ask: Annotated[str | None, typer.Option(help="What the request may cost; matters if strict.  [default: 0]")] = None,
     trace: Annotated[
-        str | None, typer.Option(metavar="PATH|-", help='JSONL of {"at": TIME, "cost_usd": "0.12"}.')
+        str | None,
+        typer.Option(metavar="PATH|-", help='JSONL of {"at": TIME, "cost_usd": "0.12"}, or what `replay` reads.'),
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Overshoot of the trace with so many requests at once.")
@@ -59,6 +60,7 @@ def simulate_budget(
     as_json: Annotated[bool, typer.Option("--json", help="Print it for machines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print it as a table for a spreadsheet.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 if a request would be refused.")] = False,
+    price_file: options.PriceFile = None,
     config: options.Config = None,
 ) -> None:
     """
@@ -66,7 +68,7 @@ def simulate_budget(
     """
     from savemode_cli.config import load
 
-    flags = {"strict": strict, "fail": fail, "warn_at": warn_at, "engage_at": engage_at}
+    flags = {"strict": strict, "fail": fail, "warn_at": warn_at, "engage_at": engage_at, "price_file": price_file}
     settings = load({**flags, "budget_window": window, "budget_zone": zone}, config=config)
     if spend is None and (held is not None or ask is not None):
         raise BadInput("--held and --ask go with --spend", hint="like --spend 17.50 --held 2")
@@ -74,7 +76,7 @@ def simulate_budget(
     chosen = _chosen(settings, budget)
     shown = _Shown(model, effort, as_json=as_json, as_csv=as_csv)
     if trace is not None:
-        refused = _rehearse(chosen, trace, concurrency, shown, override=override)
+        refused = _rehearse(chosen, trace, concurrency, shown, override=override, price_file=settings.price_file)
     elif spend is not None:
         held_nusd, ask_nusd = _amount("--held", held), _amount("--ask", ask)
         refused = _try(chosen, spend, settings, shown, override=override, held_nusd=held_nusd, ask_nusd=ask_nusd)
@@ -149,7 +151,9 @@ def _tabulate(budget: "Budget", shown: _Shown, *, override: bool) -> None:
         show_table(trials, wish, console())
 
 
-def _rehearse(budget: "Budget", name: str, size: int | None, shown: _Shown, *, override: bool) -> bool:
+def _rehearse(
+    budget: "Budget", name: str, size: int | None, shown: _Shown, *, override: bool, price_file: Path | None
+) -> bool:
     """
     Print how a trace would have run; whether anything was refused.
     """
@@ -157,7 +161,7 @@ def _rehearse(budget: "Budget", name: str, size: int | None, shown: _Shown, *, o
 
     if budget.limit_nusd <= 0:
         raise BadInput("a budget of 0 or less caps nothing: there is nothing to rehearse", hint="like --budget 20")
-    done = rehearse(budget, name, size, override=override)
+    done = rehearse(budget, name, size, override=override, price_file=price_file)
     if shown.as_json:
         typer.echo(json.dumps(rehearsed_json(done), indent=2))
     elif shown.as_csv:
@@ -169,24 +173,25 @@ def _rehearse(budget: "Budget", name: str, size: int | None, shown: _Shown, *, o
     return done.refused > 0
 
 
-def rehearse(budget: "Budget", name: str, size: int | None, *, override: bool) -> "Rehearsed":
+def rehearse(
+    budget: "Budget", name: str, size: int | None, *, override: bool, price_file: Path | None = None
+) -> "Rehearsed":
     """
     Run a trace, line by line, against a budget; and by a crowd under each rule, if one is asked for.
 
     Raises:
         BadInput: it cannot be read, or not one line of it can.
     """
-    from savemode_cli.core.rehearsal import RULES, Crowd, Rehearsal, nearly_sorted
+    from savemode_cli.core.rehearsal import RULES, Crowd, Rehearsal
     from savemode_cli.views.simulation import Rehearsed
 
     run = Rehearsal(budget, override=override)
     crowds = [(rule, Crowd(budget, size, rule)) for rule in RULES] if size is not None else []
     problems = _Problems()
-    with _opened(name) as lines:
-        for request in nearly_sorted(_requests(lines, problems)):
-            run.feed(request)
-            for _, crowd in crowds:
-                crowd.feed(request)
+    for request in _trace(name, price_file, problems):
+        run.feed(request)
+        for _, crowd in crowds:
+            crowd.feed(request)
     for _, crowd in crowds:
         crowd.finish()
     shown = "stdin" if name == "-" else Path(name).name
@@ -220,6 +225,27 @@ class _Problems:
         self.count += 1
         if len(self.named) < _MOST_PROBLEMS:
             self.named.append((line, problem))
+
+
+def _trace(name: str, price_file: Path | None, problems: _Problems) -> "Iterator[Request]":
+    """
+    The requests by time: of recorded traffic all sorted, of a trace of costs as nearly as a log is.
+    """
+    from savemode_cli.cli.recorded_costs import recorded_costs, recorded_files
+    from savemode_cli.core.rehearsal import nearly_sorted
+
+    files = recorded_files(name)
+    if not files:
+        with _opened(name) as lines:
+            yield from nearly_sorted(_requests(lines, problems))
+        return
+    from savemode_cli.prices import load_prices
+    from savemode_cli.readers.problems import Problems
+
+    met = Problems()
+    yield from recorded_costs(files, load_prices(price_file), met)
+    problems.count = met.count
+    problems.named = [(one.line or 1, f"{one.file}: {one.what}") for one in met.named]
 
 
 def _requests(lines: BinaryIO, problems: _Problems) -> "Iterator[Request]":
