@@ -1,140 +1,152 @@
 """
-`savemode demo`: a request on its way through the real proxy, without a key and without a network.
+`savemode demo`: a working day of a coding agent, as it is and with Save Mode, without a key and without a network.
 
-Rule of this file: everything is real but the model. The request travels over HTTP on loopback to the proxy and on to an
-upstream that answers with a fixed sentence and keeps the bytes that reached it, so that they can be compared.
+Rule of this file: everything is real but the model and the time. Requests travel over HTTP on loopback through the proxy
+that `serve` runs, to the simulated upstream and its cache; both go by a clock that the script turns.
 """
 
-import json
-import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from savemode_cli.cli.serve import compose, wants_colour
+from savemode_cli.cli.serve import compose
+from savemode_cli.cli.workday import DAY, Agent, Scene, script
+from savemode_cli.core.errors import SavemodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    import httpx
 
+    from savemode_cli.cli.serve import Proxy
     from savemode_cli.core.exchange import Exchange
+    from savemode_cli.proxy.simulated.clock import Clock
+    from savemode_cli.views.demo import Day, Screen
 
-_BARE = {"type": "ephemeral"}
-_REQUEST = {
-    "model": "claude-opus-5-5",
-    "max_tokens": 1024,
-    "system": [{"type": "text", "text": "You are a careful engineer. ...", "cache_control": _BARE}],
-    "messages": [
-        {"role": "user", "content": [{"type": "text", "text": "Why is the build red?"}]},
-        {
-            "role": "assistant",
-            "content": [{"type": "tool_use", "id": "toolu_1", "name": "sh", "input": {"cmd": "make"}}],
-        },
-        {
-            "role": "user",
-            "content": [
-                {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "error 1"}]},
-                {"type": "text", "text": "Fix it.", "cache_control": _BARE},
-            ],
-        },
-    ],
-}
-_ANSWER = {
-    "id": "msg_demo",
-    "type": "message",
-    "role": "assistant",
-    "model": "claude-opus-5-5",
-    "content": [{"type": "text", "text": "Done."}],
-    "stop_reason": "end_turn",
-    "stop_sequence": None,
-    "usage": {"input_tokens": 12, "output_tokens": 4},
-}
+CAP_USD = "1.45"
+_MORNING = datetime(2026, 11, 23, 9)  # wherever it is shown
+_ANSWER_S, _TOOL_S = 11, 3
+_FLAG = "x-posthog-flag-llm-gateway-cost-controls"
 
 
 def demo() -> None:
     """
-    Watch a request go through the proxy, upgraded and explained: no key, no network.
+    Watch a day of a coding agent, as it is and with Save Mode: what it saves, what it costs, how a cap stops it.
     """
+    from savemode_cli.cli.screen import console
     from savemode_cli.proxy.server import run_in_loop
+    from savemode_cli.views.demo import Screen
 
-    run_in_loop(_demo)
-
-
-async def _demo() -> None:
-    import asyncio
-
-    from savemode_cli.proxy.server import Server, listen, serve
-
-    received: list[bytes] = []
-    listener = listen("127.0.0.1", 0)
-    upstream = Server(_upstream(received), grace_s=1, handle_signals=False)
-    running = asyncio.create_task(serve(upstream, listener))
-    try:
-        await _through_proxy(f"http://127.0.0.1:{listener.getsockname()[1]}", received)
-    finally:
-        upstream.should_exit = True
-        await running
+    screen = Screen(console(), CAP_USD)
+    screen.begin()
+    plain = run_in_loop(lambda: _day(None))
+    screen.first_day(plain)
+    saving = run_in_loop(lambda: _day(screen))
+    screen.compare(plain, saving)
 
 
-async def _through_proxy(upstream: str, received: list[bytes]) -> None:
+async def _day(screen: "Screen | None") -> "Day":
+    """
+    One day: on a screen with the gate open and under the cap, without one as it is.
+    """
     import asyncio
 
     import httpx
 
-    from savemode_cli.config import Settings
+    from savemode_cli.config import SIMULATED, Settings
     from savemode_cli.core.caller import PRODUCTS, Products
-    from savemode_cli.views.terminal import Ink, detail_lines, request_line
+    from savemode_cli.core.tiers import parse_usd
+    from savemode_cli.proxy.simulated.clock import Clock
 
-    ink = Ink(colour=wants_colour(sys.stdout))
-    seen: list[Exchange] = []
     person = Products(PRODUCTS.idle_prone, PRODUCTS.aliases, default="posthog_code")
-    settings = Settings(port=0, upstream=upstream, ledger="memory:", product="posthog_code", products=person)
-    proxy = compose(settings, seen.append, lambda _event, text: typer.echo(text, err=True), handle_signals=False)
+    settings = Settings(
+        port=0,
+        upstream=SIMULATED,
+        ledger="memory:",
+        product=person.default,
+        products=person,
+        budget_nusd=None if screen is None else parse_usd(CAP_USD),
+    )
+    seen: list[Exchange] = []
+    clock = Clock(_MORNING.astimezone())
+    proxy = compose(settings, seen.append, lambda _event, _text: None, handle_signals=False, now=clock)
     running = asyncio.create_task(proxy.serve())
-    body = json.dumps(_REQUEST).encode()
-    typer.echo(f"{ink('savemode demo', 'bold')}: one request, twice, through a proxy on {proxy.url}\n")
+    headers = {"x-api-key": "made-up", "anthropic-version": "2023-06-01", _FLAG: "false" if screen is None else "true"}
     try:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            for flag, title in (("false", "with the gate closed"), ("true", "with the gate open")):
-                headers = {"x-api-key": "made-up", "x-posthog-flag-llm-gateway-cost-controls": flag}
-                headers["x-claude-code-session-id"] = f"demo-{flag}"
-                answer = await client.post(f"{proxy.url}/v1/messages", content=body, headers=headers)
-                answer.raise_for_status()
-                typer.echo(ink(title, "bold"))
-                typer.echo(request_line(seen[-1], ink))
-                for line in detail_lines(seen[-1], ink):
-                    typer.echo(line)
-                typer.echo(f"         {ink('check', 'cyan')} {_compared(body, received[-1])}\n")
+        async with httpx.AsyncClient(base_url=proxy.url, headers=headers, trust_env=False) as client:
+            return await _Play(client, proxy, clock, seen, screen).play()
     finally:
         proxy.server.should_exit = True
         await running
-    typer.echo("next: savemode serve --help, or savemode diff-request on a body of your own")
+        proxy.close()
 
 
-def _compared(sent: bytes, received: bytes) -> str:
-    if sent == received:
-        return f"the upstream received the same {len(sent):,} bytes"
-    inserted = b', "ttl": "1h"'
-    same = "yes" if received.replace(inserted, b"") == sent else "NO"
-    count = received.count(inserted)
-    return f"the upstream received {count} insertions of {len(inserted)} bytes; without them, the same bytes: {same}"
-
-
-def _upstream(received: list[bytes]) -> "Callable[..., Awaitable[None]]":
+class _Play:
     """
-    An ASGI application that keeps what it gets and gives a fixed answer.
+    The day's script, played.
     """
 
-    async def application(_scope: dict[str, Any], receive: Any, send: Any) -> None:
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        received.append(body)
-        answer = json.dumps(_ANSWER).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+    def __init__(
+        self,
+        client: "httpx.AsyncClient",
+        proxy: "Proxy",
+        clock: "Clock",
+        seen: "list[Exchange]",
+        screen: "Screen | None",
+    ) -> None:
+        from savemode_cli.proxy.simulated.script import parse_script
 
-    return application
+        assert proxy.simulated is not None  # noqa: S101 - the settings say so
+        proxy.simulated.app.script = parse_script(script())
+        self._client = client
+        self._clock = clock
+        self._seen = seen
+        self._screen = screen
+        self._agent = Agent("demo")
+
+    async def play(self) -> "Day":
+        """
+        All scenes; the exchanges of each.
+        """
+        from savemode_cli.views.demo import Day
+
+        day = Day()
+        for scene in DAY:
+            self._clock.advance(scene.pause_min * 60)
+            first = len(self._seen)
+            if self._screen is not None:
+                self._screen.scene(scene.title, scene.pause_min, self._clock())
+            await self._play(scene)
+            day = day.add(scene.title, scene.pause_min, self._seen[first:])
+        return day
+
+    async def _play(self, scene: Scene) -> None:
+        agent = Agent("demo", "finder") if scene.speaker == "sub-agent" else self._agent
+        agent.ask(scene.asks)
+        answer = await self._ask(agent)
+        while answer is not None and agent.hear(answer, scene.result_chars):
+            self._clock.advance(_TOOL_S)
+            answer = await self._ask(agent)
+        if answer is not None and scene.speaker == "compaction":
+            agent.compact(answer)
+
+    async def _ask(self, agent: Agent) -> dict[str, Any] | None:
+        """
+        One request; None if it was refused, which ends the turn as it does in a client.
+        """
+        number = len(self._seen)
+        response = await self._client.post("/v1/messages", content=agent.body(), headers=agent.headers)
+        while len(self._seen) == number:  # the record comes after the last byte
+            await _moment()
+        self._clock.advance(_ANSWER_S)
+        answer: dict[str, Any] = response.json()
+        if self._screen is not None:
+            self._screen.exchange(self._seen[-1], answer)
+        if response.status_code == 200:
+            return answer
+        if response.status_code != 429:
+            raise SavemodeError(f"the simulated upstream refused the demonstration: {answer['error']['message']}")
+        return None
+
+
+async def _moment() -> None:
+    import asyncio
+
+    await asyncio.sleep(0.001)

@@ -52,19 +52,19 @@ def printable(text: str) -> str:
 
 def request_line(exchange: Exchange, ink: Ink) -> str:
     """
-    The line of one request: local time, a constant name, then facts.
+    The line of one request: local time, a constant name, then facts; first those that a narrow screen should not cut off.
     """
     good = exchange.outcome == "ok"
     word = "would_upgrade" if exchange.observed else "upgraded"
     facts: list[tuple[str, object]] = [
         ("outcome", exchange.outcome),
         ("status", exchange.status if exchange.status is not None else "-"),
-        ("model", exchange.model or "-"),
+        *_money(exchange),
         (word, len(exchange.edits) + exchange.edits_left_out if exchange.observed else exchange.upgraded),
         ("skipped", len(exchange.skips) + exchange.skips_left_out),
+        ("model", exchange.model or "-"),
         ("ms", round(exchange.duration_ms)),
         ("first_ms", "-" if exchange.first_byte_ms is None else round(exchange.first_byte_ms)),
-        *_money(exchange),
         ("product", exchange.product or "-"),
         ("gate", "on" if exchange.gate.on else "off"),
         ("why", exchange.gate.why),
@@ -86,9 +86,7 @@ def _money(exchange: Exchange) -> list[tuple[str, object]]:
     """
     facts: list[tuple[str, object]] = []
     if exchange.settlement is not None:
-        facts += [("cost_usd", amount(exchange.settlement.nusd)), ("basis", exchange.settlement.basis)]
-        if exchange.price_state == "unpriced":
-            facts.append(("price", "unpriced"))
+        facts.append(("cost_usd", amount(exchange.settlement.nusd)))
     if exchange.receipt is not None and exchange.upgraded:
         difference = exchange.receipt.difference_nusd
         facts.append(("vs_5m_usd", "n/a" if difference is None else amount(difference, signed=True)))
@@ -98,6 +96,10 @@ def _money(exchange: Exchange) -> list[tuple[str, object]]:
         facts.append(("budget", after.status))
         if after.standing is not None and after.status != "override":
             facts.append(("left_usd", usd(after.standing.left_nusd)))
+    if exchange.settlement is not None:
+        facts.append(("basis", exchange.settlement.basis))
+        if exchange.price_state == "unpriced":
+            facts.append(("price", "unpriced"))
     return facts
 
 

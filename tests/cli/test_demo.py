@@ -1,44 +1,102 @@
 """
-`savemode demo`: it shows what it says.
+`savemode demo`: it shows what it says, the same each time, and heeds nothing of the person's own.
 """
 
 import re
 
+import pytest
+
 from tests.cli.processes import savemode
 
+NOWHERE = "http://127.0.0.1:1"
 
-def test_demo() -> None:
-    """
-    The same request twice: closed, it arrives as it was; open, with the edits and otherwise the same bytes.
-    """
-    done = savemode("demo")
 
-    said = done.stdout.decode()
+@pytest.fixture(scope="module")
+def said() -> str:
+    """
+    What it prints.
+    """
+    done = savemode("demo", TZ="UTC")
     assert (done.returncode, done.stderr) == (0, b"")
-    closed, opened = said.split("with the gate open")
-    assert " gate=off " in closed
-    assert " upgraded=0 " in closed
-    assert re.search(r"check the upstream received the same \d+ bytes\n", closed)
-    assert " gate=on " in opened
-    assert " upgraded=2 " in opened
-    assert opened.count("         edit  ") == 2
-    assert "check the upstream received 2 insertions of 13 bytes; without them, the same bytes: yes\n" in opened
+    return done.stdout.decode()
 
 
-def test_demo_needs_nothing_and_heeds_nothing() -> None:
+def test_fits_the_screen(said: str) -> None:
     """
-    A proxy in the environment, a key or a configuration of the person's do not change the demonstration.
+    80 columns, no colour in a pipe.
     """
-    nowhere = "http://127.0.0.1:1"
-
-    done = savemode("demo", HTTP_PROXY=nowhere, http_proxy=nowhere, ALL_PROXY=nowhere, SAVEMODE_UPSTREAM=nowhere)
-
-    assert done.returncode == 0
-    assert b" upgraded=2 " in done.stdout
+    assert max(map(len, said.splitlines())) <= 80
+    assert "\x1b" not in said
 
 
-def test_no_colour_where_nobody_sees_it() -> None:
+def test_every_call_is_shown_as_serve_shows_it(said: str) -> None:
     """
-    Into a pipe goes plain text.
+    A line for each request of the second day, each raised and verified, until the cap refuses.
     """
-    assert b"\x1b" not in savemode("demo", FORCE_COLOR="1").stdout
+    shown = [line for line in said.splitlines() if " request.done " in line]
+
+    assert len(shown) == 30
+    assert all(" outcome=ok " in line for line in shown[:-1])
+    assert " outcome=refused status=429 " in shown[-1]
+
+
+def test_tiers_pass_in_order(said: str) -> None:
+    """
+    From ok to warn to engage to blocked, and then the refusal that a client prints.
+    """
+    assert re.findall(r"^ +budget   (\w+),", said, re.MULTILINE) == ["ok", "warn", "engage", "blocked"]
+    assert re.search(r"^ +refused  .*?1\.45", said, re.MULTILINE | re.DOTALL)
+
+
+def test_upgrade_wins_where_it_should_and_loses_where_it_should(said: str) -> None:
+    """
+    Pauses between the two TTLs win; quick replies, sub-agents and long pauses cost.
+    """
+    table = said.split("side by side")[1]
+    words = {name: next(line for line in table.splitlines() if line.startswith(name)) for name in ROWS}
+
+    assert {name for name, line in words.items() if "cheaper" in line} == {
+        "after a coffee",
+        "after a meeting",
+        "after a call",
+        "the day",
+    }
+    assert all("MORE" in line or "cheaper" in line for line in words.values())
+
+
+ROWS = (
+    "first question",
+    "quick reply",
+    "after a coffee",
+    "sub-agent searches",
+    "after a meeting",
+    "compaction",
+    "on with the summary",
+    "after a long lunch",
+    "after a call",
+    "the day",
+)
+
+
+def test_receipts_say_what_the_other_day_shows(said: str) -> None:
+    """
+    The receipts infer a world without the upgrade; the first day is that world, and both give the same figure.
+    """
+    receipts = re.search(r"receipts of the second day say: (.*)", said)
+    day = re.search(r"^the day .*?(\$\S+ cheaper)$", said, re.MULTILINE)
+
+    assert receipts is not None
+    assert day is not None
+    assert receipts[1] == day[1]
+
+
+def test_heeds_nothing_of_the_persons_own(said: str) -> None:
+    """
+    A proxy in the environment or a configuration of theirs changes nothing, and the output is the same each time.
+    """
+    done = savemode(
+        "demo", TZ="UTC", HTTP_PROXY=NOWHERE, ALL_PROXY=NOWHERE, SAVEMODE_UPSTREAM=NOWHERE, SAVEMODE_BUDGET="1"
+    )
+    again = done.stdout.decode()
+
+    assert re.sub(r"\S*…", "", again) == re.sub(r"\S*…", "", said)

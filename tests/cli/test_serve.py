@@ -50,7 +50,9 @@ def test_banner_and_request_line(upstream: Upstream) -> None:
     assert f"  address  {url}\n  upstream {upstream.url}\n  gate     off: " in banner
     assert banner.endswith(f"\n  export ANTHROPIC_BASE_URL={url}\n\nsavemode stopped")
     first, edit = server.out.lines
-    assert " request.done outcome=ok status=200 model=claude-opus-5-5 upgraded=1 skipped=0 " in first
+    assert re.search(
+        r" request\.done outcome=ok status=200 cost_usd=\S+ .*upgraded=1 skipped=0 model=claude-opus-5-5 ", first
+    )
     assert " product=llm_gateway gate=on " in first
     assert edit == ('         edit  system.0.cache_control {"type": "ephemeral"} -> {"type": "ephemeral", "ttl": "1h"}')
     assert "secret words" not in "\n".join(server.out.lines) + banner
