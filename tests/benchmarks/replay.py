@@ -1,8 +1,8 @@
 """
 How well the model does on recorded transcripts, and how fast: the grade per set, then megabytes per second.
 
-Run it from the repository: python -m tests.benchmarks.replay [FOLDER...]. Without folders it takes those of
-../shared/traces/transcripts, which are not a part of the project; without them it has nothing to measure.
+Run it from the repository: python -m tests.benchmarks.replay [FOLDER...]. Without folders it takes the recorded traffic
+that tests/recorded.py knows of, which is no part of the project; without it there is nothing to measure.
 """
 
 import sys
@@ -11,17 +11,21 @@ from functools import partial
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
+from savemode_cli.core.body_replay import BodyReplay, judged
+from savemode_cli.core.caller import PRODUCTS
 from savemode_cli.core.pricing import nusd_of
-from savemode_cli.core.recorded import Wanted
-from savemode_cli.core.replay import Replay, summed
+from savemode_cli.core.recorded import Call, Wanted
+from savemode_cli.core.replay import Replay, rates_by, summed
+from savemode_cli.core.transform import Policy
 from savemode_cli.prices import load_prices
 from savemode_cli.readers.files import kind_of, walk
 from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.sessions import Work, replayed
 from savemode_cli.readers.transcripts import Group, groups
 from tests.benchmarks.tables import columns, fixed, note, options
+from tests.recorded import CAPTURE, TRACES, recorded
 
-TRACES = Path(__file__).parents[2].parent / "shared" / "traces" / "transcripts"
+TRANSCRIPTS = TRACES / "transcripts"
 LEAST_BYTES = 100_000_000
 
 
@@ -92,6 +96,24 @@ def speed(folder: Path) -> str:
     return columns("Reading and replaying", ("processes", "MB", "requests", "s", "MB/s", "peak MiB"), rows)
 
 
+def bodies() -> str:
+    """
+    Recorded bodies, their texts at full length, through the upgrader and then through the four caches.
+    """
+    calls = [Call(str(one.line), one.body, started_at=one.at, ended_at=one.ended) for one in recorded()]
+    size = sum(len(call.body) for call in calls) / 1e6
+    rows = []
+    cache = BodyReplay(rates_by(load_prices(None)), Wanted())
+    began = time.process_time()
+    judgements = [judged(call, Policy("always"), "posthog_code", PRODUCTS) for call in calls]
+    rows.append(("upgrader", f"{size:.0f}", fixed(size / (time.process_time() - began), 0)))
+    began = time.process_time()
+    for one in judgements:
+        cache.feed(one, Policy("product"))
+    rows.append(("cache model", f"{size:.0f}", fixed(size / (time.process_time() - began), 0)))
+    return columns("Bodies, one core", ("through", "MB", "MB/s"), rows)
+
+
 def main() -> None:
     """
     Print both tables.
@@ -100,11 +122,16 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--scratch", type=Path, help="an empty folder for a hundred megabytes, for the speed")
     asked = parser.parse_args()
-    folders = asked.folders or ([one for one in sorted(TRACES.iterdir()) if one.is_dir()] if TRACES.exists() else [])
+    folders = asked.folders or (
+        [one for one in sorted(TRANSCRIPTS.iterdir()) if one.is_dir()] if TRANSCRIPTS.exists() else []
+    )
     if not folders:
         sys.exit("nothing to measure: give folders with transcripts")
     print(grades(folders))
     print(note("off: predicted less billed, with the rate of changed content of the other sessions; alone: without."))
+    if CAPTURE.exists():
+        print()
+        print(bodies())
     if asked.scratch is not None:
         print()
         print(speed(many(folders, asked.scratch)))
