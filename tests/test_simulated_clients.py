@@ -3,8 +3,12 @@ Real clients against the simulated upstream, directly and through the proxy: the
 """
 
 import asyncio
+import json
+import os
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -27,12 +31,19 @@ LOOP = [
 ]
 
 
+BASH = [
+    {"text": "I run it.", "tool_use": [{"name": "Bash", "input": {"command": "echo hi", "description": "Say hi"}}]},
+    {"text": "It said hi."},
+]
+
+
 @pytest.fixture(params=["direct", "proxied"])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     """
     A simulated upstream of one's own, reached directly or through a proxy.
     """
-    with running_simulated(script=LOOP, clock=Clock(datetime(2026, 11, 24, 12, tzinfo=UTC))) as simulated:
+    script = BASH if request.function is test_claude_code else LOOP
+    with running_simulated(script=script, clock=Clock(datetime(2026, 11, 24, 12, tzinfo=UTC))) as simulated:
         if request.param == "direct":
             yield simulated.url
             return
@@ -100,6 +111,31 @@ def test_the_proxy_changes_nothing() -> None:
         running_proxy(other.url) as proxy,
     ):
         assert results(proxy.url) == results(one.url)
+
+
+LAUNCHER = (
+    Path(os.environ.get("SAVEMODE_TEST_CLIENTS", Path(__file__).parents[2] / "shared" / "clients")) / "claude-code"
+)
+
+
+@pytest.mark.skipif(
+    not LAUNCHER.exists() or "CLAUDE_CODE_CACHE" not in os.environ,
+    reason="no launcher of Claude Code beside the project, or no CLAUDE_CODE_CACHE where it is installed",
+)
+def test_claude_code(url: str, tmp_path: Path) -> None:
+    """
+    The agent itself runs a tool that the script asks for, and ends with the script's last words.
+    """
+    asked = ("-p", "say hello", "--output-format", "json", "--allowedTools", "Bash")
+    done = subprocess.run(
+        [LAUNCHER, url, "--", *asked], env=dict(os.environ), cwd=tmp_path, capture_output=True, timeout=120, check=True
+    )
+
+    told = json.loads(done.stdout)
+    assert (told["result"], told["num_turns"], told["is_error"]) == ("It said hi.", 2, False)
+    usage = told["usage"]
+    assert usage["cache_creation_input_tokens"] > 10_000
+    assert usage["cache_read_input_tokens"] > 10_000
 
 
 def test_asynchronous_client(url: str) -> None:

@@ -35,9 +35,10 @@ def main() -> None:
     rows = [[name, *(fixed(figures[f"{name}_{what}"]) for what in ("rps", "cpu_ms"))] for name in ("json", "stream")]
     print(columns("2 KB, 16 connections", ["answer", "requests/s", "CPU ms"], rows), end="\n\n")
     rows = [
-        [name, *(fixed(figures[f"1_mb_{name}_{what}"]) for what in ("p50_ms", "p99_ms"))] for name in ("warm", "cold")
+        [name, *(fixed(figures[f"1_mb_{name}_{what}"]) for what in ("p50_ms", "p99_ms", "cpu_ms"))]
+        for name in ("warm", "cold")
     ]
-    print(columns("1 MB, one connection", ["cache", "p50 ms", "p99 ms"], rows))
+    print(columns("1 MB, one connection", ["cache", "p50 ms", "p99 ms", "CPU ms"], rows))
 
 
 async def measure(seconds: float, count: int) -> dict[str, float | None]:
@@ -53,7 +54,7 @@ async def measure(seconds: float, count: int) -> dict[str, float | None]:
             figures |= await _throughput(server, port, name, body, seconds)
         large = agent_body(MB).replace(_STREAM, _JSON)
         for name, bodies in (("warm", _warm(large, count)), ("cold", _cold(large, count))):
-            figures |= await _latency(port, name, bodies)
+            figures |= await _latency(server, port, name, bodies)
     return figures
 
 
@@ -78,11 +79,15 @@ async def _ask_until(client: Client, asked: bytes, end: float) -> int:
     return count
 
 
-async def _latency(port: int, name: str, bodies: Iterator[bytes]) -> dict[str, float | None]:
+async def _latency(server: Running, port: int, name: str, bodies: Iterator[bytes]) -> dict[str, float | None]:
     client = await Client.connect(port)
+    cpu_s = server.cpu_s()
     taken = [(await client.ask(request(port, body)))[0] * 1000 for body in bodies]
+    used_s = server.cpu_s()
     client.close()
-    return {f"1_mb_{name}_p50_ms": median(taken), f"1_mb_{name}_p99_ms": percentile(taken, 99)}
+    spent = None if cpu_s is None or used_s is None else (used_s - cpu_s) * 1000 / len(taken)
+    figures = {"p50_ms": median(taken), "p99_ms": percentile(taken, 99), "cpu_ms": spent}
+    return {f"1_mb_{name}_{what}": value for what, value in figures.items()}
 
 
 def _warm(body: bytes, count: int) -> Iterator[bytes]:
