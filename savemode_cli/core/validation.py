@@ -62,6 +62,7 @@ _TYPES: tuple[tuple[str, type, str], ...] = (
     ("thinking", dict, "dictionary"),
     ("metadata", dict, "dictionary"),
     ("output_config", dict, "dictionary"),
+    ("speed", str, "string"),
 )
 
 

@@ -83,6 +83,7 @@ REFUSED: list[tuple[Any, str]] = [
     (body(max_tokens=True), "max_tokens: Input should be a valid integer"),
     (body(max_tokens=-1), "max_tokens: Input should be greater than or equal to 0"),
     (body(stream="yes"), "stream: Input should be a valid boolean"),
+    (body(speed=2), "speed: Input should be a valid string"),
     (body(thinking="yes"), "thinking: Input should be a valid dictionary"),
     (body(tools={}), "tools: Input should be a valid list"),
     (body(tools=["sh"]), "tools.0: Input should be a valid dictionary"),
