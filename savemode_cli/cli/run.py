@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -110,7 +109,7 @@ def _standings(proxy: "Proxy", own: "Iterable[Limit]") -> "tuple[Standing, ...] 
     from savemode_cli.core.errors import LedgerUnavailable
 
     try:
-        return proxy.relay.accounts.standings(datetime.now(UTC), own)
+        return proxy.relay.accounts.standings(proxy.now(), own)
     except LedgerUnavailable:
         return None
 
@@ -126,11 +125,14 @@ def _print_receipt(
     gate = proxy.relay.gate()
     if settings.log_format == "text":
         say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), gate, standings))
+        if settings.is_simulated:
+            say(sys.stderr, "  simulated: no model answered, tokens are estimates, and nothing was paid")
         return
     told = {
         **total.to_json(),
         "event": "run.done",
         "exit_code": code,
+        "simulated": settings.is_simulated,
         "gate": {"on": gate.on, "why": gate.why},
         "budgets": None if standings is None else [standing_json(one) for one in standings],
     }

@@ -109,10 +109,11 @@ class Proxy:
         url: str,
         sinks: "Sequence[Sink]" = (),
         simulated: "Serving | None" = None,
+        now: "Callable[[], datetime]" = lambda: datetime.now(UTC),
     ) -> None:
         """
         `url` is what a client's base URL must be. `sinks` are told of every exchange. `simulated` is the upstream, where
-        it is one of our own.
+        it is one of our own. `now` is the time by which budgets are judged.
         """
         self.server = server
         self.listener = listener
@@ -120,6 +121,7 @@ class Proxy:
         self.relay = relay
         self.url = url
         self.simulated = simulated
+        self.now = now
         self._sinks = sinks
 
     async def serve(self) -> None:
@@ -214,7 +216,7 @@ def compose(
     gateway = Gateway(relay, door, recent, sinks=sinks, pages=pages)
     server = Server(gateway, grace_s=settings.grace_s, handle_signals=handle_signals)
     url = f"http://{_shown_host(settings.host)}:{port}"
-    return Proxy(server, listener, transport, relay, url, sinks, simulated)
+    return Proxy(server, listener, transport, relay, url, sinks, simulated, now)
 
 
 def _simulated(now: "Callable[[], datetime]") -> "tuple[Serving, Clock]":
@@ -426,7 +428,7 @@ def _budget_rows(settings: "Settings", proxy: Proxy) -> list[str]:
 
     none = "none: spend is counted, and nothing is refused (--budget USD)"
     try:
-        standings = proxy.relay.accounts.standings(datetime.now(UTC))
+        standings = proxy.relay.accounts.standings(proxy.now())
         return [line for one in standings for line in standing_words(one)] or [none]
     except LedgerUnavailable:
         word = "NOT ENFORCED" if settings.fail == "open" else "everything is refused"

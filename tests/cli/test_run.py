@@ -325,6 +325,30 @@ def test_verbose(upstream: Upstream) -> None:
     assert done.stderr.decode().count(" request.done outcome=ok ") == 2
 
 
+def test_simulated_upstream() -> None:
+    """
+    No key, no network: the receipt says that nothing of it was paid, and its budgets go by the clock that was turned.
+    """
+    calls = (
+        CALLS
+        + """
+    import os, urllib.request
+
+    clock = os.environ["ANTHROPIC_BASE_URL"] + "/-/clock"
+    urllib.request.urlopen(clock, b'{"advance_s": 2764800}').close()  # 32 days: another month, nothing spent in it
+    """
+    )
+    words = ("--upstream", "simulated", "--ttl-policy", "always", "--budget", "5")
+    done = savemode("run", *words, "--", sys.executable, script(calls))
+
+    assert done.returncode == 0
+    assert done.stdout.decode() == "A simulated answer to\n" * 2  # cut off after nine tokens
+    receipt = done.stderr.decode()
+    assert receipt.endswith("  simulated: no model answered, tokens are estimates, and nothing was paid\n")
+    assert "$5.00" in receipt
+    assert "spent $0.00" in receipt or "$0.00 spent" in receipt
+
+
 def test_exit_code_without_a_reader() -> None:
     """
     The command's exit code is passed on although nobody reads the receipt any more.
