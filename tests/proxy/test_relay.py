@@ -6,8 +6,10 @@ Both sides are real sockets, so each claim is about bytes on the wire.
 
 import gzip
 import json
+import re
 import socket
 import zlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import brotli
@@ -15,6 +17,7 @@ import pytest
 import zstandard
 
 from savemode_cli.core.messages import EXTENDED_TTL_BETA
+from savemode_cli.proxy.relay import request_id
 from tests.conftest import FLAG
 from tests.proxy.wire import CHUNKED, LAST_CHUNK, OK, CutShort, End, Wire, Wired, chunk, exchange, request
 from tests.upstream import Received, RunningProxy, Upstream, answer, error, reply, running_proxy
@@ -491,6 +494,19 @@ def test_product_path(upstream: Upstream, path: str, product: str, body: bytes) 
         assert proxy.exchange().product == product
 
     assert (upstream.received[0].target, upstream.received[0].body) == ("/v1/messages?beta=true", body)
+
+
+def test_ids_sort_by_time() -> None:
+    """
+    A later request has a greater id, though it may only be a millisecond later; two of one moment differ.
+    """
+    noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    moments = [noon + timedelta(milliseconds=number) for number in (0, 0, 1, 2, 10**9, 10**12)]
+    ids = [request_id(moment) for moment in moments]
+
+    assert sorted(ids[1:]) == ids[1:]
+    assert ids[0] != ids[1]
+    assert {re.fullmatch(r"req_sm_[0-9a-f]{20}", one) is not None for one in ids} == {True}
 
 
 @pytest.mark.parametrize(
