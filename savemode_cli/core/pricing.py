@@ -336,6 +336,8 @@ def _rounded(parts: Sequence[tuple[Usage, Price]]) -> Cost:
     The one rounding: the total goes up to the next nano-dollar, so does the input side; the output side is the rest.
     """
     prompt, output, over = _sides(*parts[0])
+    if over == 1 and len(parts) == 1:
+        return Cost(prompt, output)
     for part in parts[1:]:
         more_prompt, more_output, other = _sides(*part)
         common = math.lcm(over, other)
@@ -356,10 +358,18 @@ def _sides(usage: Usage, price: Price) -> tuple[int, int, int]:
     if price.long is not None or usage.speed == "fast":
         rates = price.rates(usage.prompt_tokens, fast=usage.speed == "fast")
     ask, answer, read, write_5m, write_1h, over = _whole(rates)
-    counts = (usage.input_tokens, usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.cache_read_tokens)
-    if min(*counts, usage.output_tokens, usage.web_searches) < 0:
+    uncached, cached = usage.input_tokens, usage.cache_read_tokens
+    written_5m, written_1h = usage.cache_write_5m_tokens, usage.cache_write_1h_tokens
+    if (
+        uncached < 0
+        or cached < 0
+        or written_5m < 0
+        or written_1h < 0
+        or usage.output_tokens < 0
+        or usage.web_searches < 0
+    ):
         raise ValueError(f"a counter is negative: {usage}")
-    prompt = counts[0] * ask + counts[1] * write_5m + counts[2] * write_1h + counts[3] * read
+    prompt = uncached * ask + written_5m * write_5m + written_1h * write_1h + cached * read
     output = usage.output_tokens * answer
     if usage.service_tier == "batch":
         over *= 2

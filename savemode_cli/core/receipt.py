@@ -260,6 +260,8 @@ def _at_five_minutes(usage: Usage, rewritten_tokens: int) -> Usage:
     """
     The usage of the 5-minute world: the same prompt, nothing written for an hour, and what had expired written again.
     """
+    if not usage.cache_write_1h_tokens and not rewritten_tokens:
+        return usage
     return replace(
         usage,
         cache_write_5m_tokens=_written(usage) + rewritten_tokens,
