@@ -3,10 +3,11 @@ The clients, one after the other: each test that asks for one runs with each, or
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.clients.driven import Sdk, missing
+from tests.clients.driven import ClaudeCode, Sdk, missing
 
 SDKS = ("python-2", "python-1", "python-0", "typescript-1", "typescript-0")
 
@@ -27,3 +28,13 @@ def sdk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     running = Sdk(request.param, tmp_path_factory.mktemp(request.param))
     yield running
     running.close()
+
+
+@pytest.fixture(params=[where_installed("claude-code")])
+def claude(request: pytest.FixtureRequest, tmp_path: Path) -> ClaudeCode:
+    """
+    Claude Code, with a home of its own for each test.
+    """
+    home = tmp_path / "claude"
+    home.mkdir()
+    return ClaudeCode(home)

@@ -157,3 +157,46 @@ class Sdk:
         assert line, f"{self.name} ended"
         heard: dict[str, Any] = json.loads(line)
         return heard
+
+
+class ClaudeCode:
+    """
+    `claude -p`, with a made-up key: whatever it would send beyond loopback meets a closed door.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """
+        Nothing runs yet.
+        """
+        self.home = home
+
+    @property
+    def program(self) -> str:
+        """
+        What to run.
+        """
+        return str(place("claude-code") / "node_modules" / ".bin" / "claude")
+
+    def environment(self, url: str, **more: str) -> dict[str, str]:
+        """
+        Nothing of ours, and nothing that would call home.
+        """
+        quiet = ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DISABLE_TELEMETRY", "DISABLE_AUTOUPDATER")
+        nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+        own = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "made-up", "DISABLE_ERROR_REPORTING": "1"}
+        return bare_environment(self.home, **dict.fromkeys(quiet, "1"), **nowhere, **own) | more
+
+    def __call__(self, url: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """
+        Say hello and wait for the answer.
+        """
+        return subprocess.run(
+            [self.program, "-p", "say hello", *arguments],
+            env=self.environment(url, **environ),
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )

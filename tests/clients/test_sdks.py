@@ -98,12 +98,12 @@ def said(done: Any) -> str:
     return words
 
 
-def stream_of_another_client(port: int) -> bytes:
+def stream_of_another_client(port: int, max_tokens: int = 64) -> bytes:
     """
     A streamed call, read to its end: the driver does one call at a time.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("POST", "/v1/messages", json.dumps({**CALL, "stream": True}))
+    connection.request("POST", "/v1/messages", json.dumps({**CALL, "stream": True, "max_tokens": max_tokens}))
     body = connection.getresponse().read()
     connection.close()
     return body
