@@ -132,3 +132,13 @@ def test_changelog_and_version_agree() -> None:
     released = re.findall(r"^## \[(\d.*?)\]", changelog, re.MULTILINE)
     assert "## [Unreleased]" in changelog
     assert released == [] or released[0] == version[1]
+
+
+def test_tested_clients() -> None:
+    """
+    The README names the versions of the clients that CI installs, and no others.
+    """
+    installed = re.findall(r"from_(?:pypi|npm) \S+(?: @\S+)? (\d[\d.]+)", (ROOT / ".ci" / "clients").read_text())
+    named = re.search(r"CI drives it with (.*?): streams", README.read_text(), re.DOTALL)
+    assert named is not None
+    assert re.findall(r"\d+\.\d+\.\d+", named[1]) == installed
