@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -200,11 +200,12 @@ def _moment(name: str, text: str | None, *, end: bool = False) -> datetime | Non
     """
     if text is None:
         return None
+    from savemode_cli.readers.times import utc
+
     try:
-        at = datetime.fromisoformat(text.strip())
+        at = utc(datetime.fromisoformat(text.strip()))
     except ValueError:
         raise BadInput(f"{name} {text!r} is no day and no moment", hint=f"like {name} 2026-11-24") from None
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return at + timedelta(days=1) if end and len(text.strip()) == len("2026-11-24") else at
 
 

@@ -23,7 +23,7 @@ import mmap
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +37,7 @@ from savemode_cli.core.recorded import Call
 from savemode_cli.core.usage import ReportedUsage, UsageMeter, usage_from
 from savemode_cli.readers.files import Kind
 from savemode_cli.readers.problems import Problems
+from savemode_cli.readers.times import milliseconds, utc
 
 _BOM = b"\xef\xbb\xbf"
 _OAUTH_BETA = "oauth-"
@@ -148,26 +149,35 @@ def _call(text: bytes, place: str) -> Call | str:
     try:
         read = _decode_line(text)
         body = text if read.body is UNSET else _body(bytes(read.body))
+        started, ended = _span(read)
     except msgspec.ValidationError:
         return "a field in a form that is not known"
     except _UNREADABLE:
         return "not JSON"
+    except ValueError as error:
+        return str(error)
     if read.body is UNSET and read.messages is UNSET:
         return "no request body"
-    ended = read.ended_at
-    if ended is None and read.started_at is not None and read.duration_ms is not None:
-        ended = read.started_at + timedelta(milliseconds=read.duration_ms)
     return Call(
         place,
         body,
         headers=_headers((read.headers or {}).items()),
         path=read.path or MESSAGES_PATH,
-        started_at=_utc(read.started_at),
-        ended_at=_utc(ended),
+        started_at=started,
+        ended_at=ended,
         usage=None if read.usage is None else usage_from(read.usage),
         session=read.session,
         subscription=_OAUTH_BETA in (read.anthropic_beta or ""),
     )
+
+
+def _span(read: _Line) -> tuple[datetime | None, datetime | None]:
+    started = None if read.started_at is None else utc(read.started_at)
+    if read.ended_at is not None:
+        return started, utc(read.ended_at)
+    if started is None or read.duration_ms is None:
+        return started, None
+    return started, started + milliseconds(read.duration_ms)
 
 
 def _body(raw: bytes) -> bytes:
@@ -199,6 +209,8 @@ def _entry(raw: Raw, place: str) -> Call | str | None:
     try:
         read = _decode_entry(raw)
         path = urlsplit(read.request.url).path
+        started = None if read.startedDateTime is None else utc(read.startedDateTime)
+        took = milliseconds(max(read.time or 0, 0))  # -1 is how a HAR says that it does not know
     except (*_UNREADABLE, ValueError):
         return "a field in a form that is not known"
     request = read.request
@@ -207,8 +219,6 @@ def _entry(raw: Raw, place: str) -> Call | str | None:
     body = _text(request.postData.text, request.postData.encoding) if request.postData is not None else None
     if body is None:
         return "its body was not recorded"
-    started = _utc(read.startedDateTime)
-    took = timedelta(milliseconds=max(read.time or 0, 0))
     return Call(
         place,
         body,
@@ -249,7 +259,3 @@ def _headers(pairs: Any) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(
         (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in pairs
     )
-
-
-def _utc(at: datetime | None) -> datetime | None:
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at

@@ -14,7 +14,7 @@ Times. A request starts when the record before it (along `parentUuid`) was writt
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from msgspec import Struct
 from savemode_cli.core.recorded import Recorded, Session
 from savemode_cli.core.usage import ReportedUsage, usage_from
 from savemode_cli.readers.problems import Problems
+from savemode_cli.readers.times import utc
 
 _USAGE = b'"usage"'  # inside a string its quotes would be escaped
 _SYNTHETIC = "<synthetic>"
@@ -294,12 +295,17 @@ class _Reading:
             read = _decode_line(line)
         except _UNREADABLE:
             return _trouble(line)
-        if read.data is not None and read.data.message is not None:
-            self._nested(read, read.data.message, read.data.agentId or "")
-        elif read.type == "assistant":
-            self._answer(read)
-        else:
-            self._mark(line)
+        try:
+            if read.data is not None and read.data.message is not None:
+                self._nested(read, read.data.message, read.data.agentId or "")
+            elif read.type == "assistant":
+                self._answer(read)
+            else:
+                self._mark(line)
+        except _UNREADABLE:
+            return _trouble(line)
+        except ValueError as error:
+            return str(error)
         return ""
 
     def _mark(self, line: bytes) -> None:
@@ -342,8 +348,8 @@ class _Reading:
         if usage is None or answer.model is None or answer.model == _SYNTHETIC:
             return
         key = self._key(answer.id, read)
-        at = _utc(read.timestamp)
-        start = at if start is None else min(_utc(start), at)
+        at = utc(read.timestamp)
+        start = at if start is None else min(_or_else(start, at), at)
         timed = start < at
         request = Recorded(self._session, agent, answer.model, start, at, usage, opens_turn)
         met = self.answers.get(key)
@@ -392,8 +398,14 @@ def _by_person(read: _Mark) -> bool | None:
     return not (isinstance(content, list) and any(block.type == "tool_result" for block in content))
 
 
-def _utc(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+def _or_else(at: datetime, other: datetime) -> datetime:
+    """
+    The time in UTC, or another if it cannot be right: of the record before an answer nothing else is asked.
+    """
+    try:
+        return utc(at)
+    except ValueError:
+        return other
 
 
 def _trouble(line: bytes) -> str:

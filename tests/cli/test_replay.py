@@ -105,6 +105,7 @@ def test_a_picture(savemode: Run, recorded: Path, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--since", "yesterday"], "--since 'yesterday' is no day and no moment"),
+        (["--until", "9999-12-31"], "--until '9999-12-31' is no day and no moment"),
         (["--plot", "a.gif"], "--plot a.gif is neither .svg nor .png"),
         (["--plot", "nowhere/a.svg"], "cannot write nowhere/a.svg: no such file or directory"),
         (["--jobs", "0"], "'--jobs'"),

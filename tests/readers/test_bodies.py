@@ -103,6 +103,23 @@ def test_a_file_that_is_no_body_or_is_gone_is_named(tmp_path: Path) -> None:
     assert str(problems.named[0]) == "gone: no such file or directory"
 
 
+@pytest.mark.parametrize(
+    ("around", "problem"),
+    [
+        ({"started_at": "9999-12-31T23:59:59Z"}, "a time that cannot be right"),
+        ({"ended_at": "0001-01-01T00:00:00+14:00"}, "a time that cannot be right"),
+        ({"started_at": "2026-11-24T12:00:00Z", "duration_ms": 1e300}, "a duration that cannot be right"),
+    ],
+)
+def test_times_that_cannot_be_right_are_named(around: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    """
+    Rather than to fail where they are reckoned with.
+    """
+    line = json.dumps({**around, "body": {}}).encode()
+
+    assert read(tmp_path, "bodies", line) == ([], [f"made.txt:1: {problem}"])
+
+
 def an_entry(**more: Any) -> dict[str, Any]:
     """
     A messages call as a HAR has it, the answer as JSON.

@@ -263,6 +263,19 @@ def test_times_without_a_zone_are_utc(tmp_path: Path) -> None:
     assert only(made.write(tmp_path))[0].started_at == datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
+def test_times_that_cannot_be_right_are_named(tmp_path: Path) -> None:
+    """
+    Of an answer; a message before it with such a time merely tells no start.
+    """
+    made = Transcript("s").user(timestamp="0001-01-01T00:00:00+14:00").answer("1", usage())
+    made.answer("2", usage(), timestamp="9999-12-31T23:59:59Z")
+    problems = Problems()
+    (request,) = only(made.write(tmp_path), problems)
+
+    assert request.started_at == request.ended_at
+    assert [str(one) for one in problems.named] == ["s.jsonl:3: a time that cannot be right"]
+
+
 def test_only_the_last_records_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Memory does not grow with a file; the record before an answer is among the last.
