@@ -87,7 +87,7 @@ def _port(settings: "Settings") -> "Iterator[Finding]":
             return
         yield Finding("OK", "port", f"{place}: a savemode serves there, {health['requests']} requests so far")
         for name, state in health.items():
-            if name in ("ledger", "captures", "telemetry") and state != "ok":
+            if name in ("ledger", "captures", "telemetry", "events_file", "flags") and state != "ok":
                 yield Finding("WARN", "proxy", f"its {name}: {state}", "what it said when it happened has the details")
     else:
         yield Finding("OK", "port", f"{place} is free")

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from savemode_cli.core.exchange import Exchange
     from savemode_cli.core.gate import GateState
     from savemode_cli.core.ledger import Ledger
-    from savemode_cli.core.record import Record, Sink
+    from savemode_cli.core.record import Part, Record, Sink
     from savemode_cli.proxy.accounts import Accounts
     from savemode_cli.proxy.relay import Relay
     from savemode_cli.proxy.server import Server
     from savemode_cli.proxy.simulated.clock import Clock
     from savemode_cli.proxy.simulated.serving import Serving
+    from savemode_cli.telemetry.flags import Flags
 
 _RECENT_EXCHANGES = 200  # what `/-/exchanges` can show
 
@@ -110,10 +111,12 @@ class Proxy:
         sinks: "Sequence[Sink]" = (),
         simulated: "Serving | None" = None,
         now: "Callable[[], datetime]" = lambda: datetime.now(UTC),
+        flags: "Flags | None" = None,
     ) -> None:
         """
         `url` is what a client's base URL must be. `sinks` are told of every exchange. `simulated` is the upstream, where
-        it is one of our own. `now` is the time by which budgets are judged.
+        it is one of our own. `now` is the time by which budgets are judged, `flags` who decides on the gate's flag, where
+        that is not the caller.
         """
         self.server = server
         self.listener = listener
@@ -123,6 +126,7 @@ class Proxy:
         self.simulated = simulated
         self.now = now
         self._sinks = sinks
+        self._flags = flags
 
     async def serve(self) -> None:
         """
@@ -138,6 +142,8 @@ class Proxy:
         Finish what is still to be written: the bills first, then what the sinks have taken.
         """
         self.relay.accounts.close()
+        if self._flags is not None:
+            self._flags.close()
         for sink in self._sinks:
             sink.close()
 
@@ -201,22 +207,25 @@ def compose(
             sink.keep(told)
 
     accounts = open_accounts(settings, announce)
+    flags = open_flags(settings, announce)
     relay = Relay(
         relay_settings,
         transport,
         accounts,
         tell,
         keep_content=any(sink.wants_content for sink in sinks),
+        flags=flags,
         announce=announce,
         env_value=override_value,
         now=now,
     )
     hosts = frozenset({settings.host.lower(), *settings.allow_host})
     door = Door(hosts, any_address=settings.allow_remote, token=settings.access_token)
-    gateway = Gateway(relay, door, recent, sinks=sinks, pages=pages)
+    parts: list[Part] = [*sinks, *([] if flags is None else [flags])]
+    gateway = Gateway(relay, door, recent, parts=parts, pages=pages)
     server = Server(gateway, grace_s=settings.grace_s, handle_signals=handle_signals)
     url = f"http://{_shown_host(settings.host)}:{port}"
-    return Proxy(server, listener, transport, relay, url, sinks, simulated, now)
+    return Proxy(server, listener, transport, relay, url, sinks, simulated, now, flags)
 
 
 def _simulated(now: "Callable[[], datetime]") -> "tuple[Serving, Clock]":
@@ -281,6 +290,18 @@ def open_telemetry(settings: "Settings", announce: Callable[[str, str], None], o
         printed = Printed(lambda text: say(out, text), pretty=out.isatty())
         sinks.append(sink("print_events", outlet=printed, batch_s=0.0))
     return sinks
+
+
+def open_flags(settings: "Settings", announce: Callable[[str, str], None]) -> "Flags | None":
+    """
+    PostHog's evaluation of the gate's flag, where it is configured; else the callers' headers count.
+    """
+    if not settings.asks_flags or settings.posthog_api_key is None or settings.posthog_distinct_id is None:
+        return None
+    from savemode_cli.telemetry.flags import Evaluation, Flags
+
+    evaluate = Evaluation(settings.posthog_api_key, settings.posthog_host, settings.posthog_personal_api_key)
+    return Flags(evaluate, settings.posthog_distinct_id, announce)
 
 
 def open_accounts(settings: "Settings", announce: Callable[[str, str], None]) -> "Accounts":
@@ -447,8 +468,11 @@ def _telemetry_rows(settings: "Settings") -> list[str]:
 def _hints(settings: "Settings", gate: "GateState", idle_prone: bool) -> list[str]:
     hints = []
     if not gate.on and not settings.observe:
-        hints.append("open the gate: COST_CONTROLS_ENABLED=true savemode serve --debug, or send")
-        hints.append("x-posthog-flag-llm-gateway-cost-controls: true with each request")
+        other = "let PostHog's flag" if settings.asks_flags else "send"
+        hints.append(f"open the gate: COST_CONTROLS_ENABLED=true savemode serve --debug, or {other}")
+        name = "llm-gateway-cost-controls"
+        whose = f"{name} be true for {settings.posthog_distinct_id}"
+        hints.append(whose if settings.asks_flags else f"x-posthog-flag-{name}: true with each request")
     if settings.ttl_policy == "product" and not idle_prone:
         hints.append("nothing on /v1/messages is upgraded: --product posthog_code or --ttl-policy always")
     return hints

@@ -51,6 +51,15 @@ def gate(flags: Mapping[str, str] | None, env_value: str | None, *, debug: bool)
     return GateState(on=False, why=f"no flag {FLAG}")
 
 
+def flags_in_force(said: Mapping[str, str], evaluated: str, *, debug: bool) -> Mapping[str, str]:
+    """
+    The flags that count where PostHog evaluates: a caller must not switch on what he was not given, but for debugging.
+
+    `said` are those of the caller's headers, `evaluated` is PostHog's value of the gate's flag.
+    """
+    return said if debug and FLAG in said else {**said, FLAG: evaluated}
+
+
 def gate_warning(env_value: str | None, *, debug: bool) -> GateWarning | None:
     """
     What to say about the environment switch at start: that it is active, that it is ignored and why, or nothing.

@@ -40,9 +40,9 @@ class Record:
     content: Content | None = None
 
 
-class Sink(Protocol):
+class Part(Protocol):
     """
-    Somebody who is told of every exchange: captures, telemetry. Reports of its own troubles are its own business.
+    Something whose health is shown.
     """
 
     @property
@@ -52,15 +52,21 @@ class Sink(Protocol):
         """
 
     @property
-    def wants_content(self) -> bool:
-        """
-        Whether it needs to know what was said.
-        """
-
-    @property
     def trouble(self) -> str:
         """
         What is wrong with it now, in a sentence; "" if nothing is.
+        """
+
+
+class Sink(Part, Protocol):
+    """
+    Somebody who is told of every exchange: captures, telemetry. Reports of its own troubles are its own business.
+    """
+
+    @property
+    def wants_content(self) -> bool:
+        """
+        Whether it needs to know what was said.
         """
 
     def keep(self, record: Record) -> None:

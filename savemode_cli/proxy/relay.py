@@ -8,7 +8,7 @@ products or flags itself; it asks the core, moves bytes, and remembers what the 
 import asyncio
 import traceback
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ from savemode_cli.core.caller import (
 from savemode_cli.core.charge import Outcome
 from savemode_cli.core.errors import BadHeader, UpstreamUnreachable
 from savemode_cli.core.exchange import Exchange
-from savemode_cli.core.gate import GateState, gate
+from savemode_cli.core.gate import GateState, flags_in_force, gate
 from savemode_cli.core.messages import (
     BATCHES_PATH,
     MAX_BODY_BYTES,
@@ -299,13 +299,15 @@ class Relay:
         record: Callable[[Record], None],
         *,
         keep_content: bool = False,
+        flags: Callable[[Caller], Awaitable[str]] | None = None,
         announce: Callable[[str, str], None] = lambda _event, _text: None,
         env_value: Callable[[], str | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
-        `env_value` is asked at each request for what `COST_CONTROLS_ENABLED` holds then. With `keep_content` a record
-        has what was said, too: bodies stay in memory until their exchange is over.
+        `env_value` is asked at each request for what `COST_CONTROLS_ENABLED` holds then, `flags`, if somebody else than
+        the caller decides on it, for the gate's flag. With `keep_content` a record has what was said, too: bodies stay in
+        memory until their exchange is over.
         """
         self.settings = settings
         self.in_flight = 0
@@ -314,6 +316,7 @@ class Relay:
         self._transport = transport
         self._record = record
         self._keep_content = keep_content
+        self._flags = flags
         self._announce = announce
         self._env_value = env_value
         self._now = now
@@ -350,7 +353,7 @@ class Relay:
         response: httpx.Response | None = None
         try:
             try:
-                target, headers = self._judge(inbound, journal)
+                target, headers = await self._judge(inbound, journal)
                 if isinstance(journal.decision, Refused):
                     out = self._over_budget(journal, journal.decision)
                 else:
@@ -384,7 +387,7 @@ class Relay:
             if response is not None:
                 await _stream(response).aclose()
 
-    def _judge(self, inbound: Inbound, journal: _Journal) -> tuple[bytes, RawHeaders]:
+    async def _judge(self, inbound: Inbound, journal: _Journal) -> tuple[bytes, RawHeaders]:
         """
         Where to send the request and with which headers; `inbound.body` becomes what is sent.
         """
@@ -397,6 +400,9 @@ class Relay:
         if inbound.method == "POST":
             check_spelling(route, target.decode("latin-1"))
         caller = read_caller(inbound.headers, route.product, settings.products)
+        if self._flags is not None and route.kind == "messages":
+            flags = flags_in_force(caller.flags, await self._flags(caller), debug=settings.debug)
+            caller = replace(caller, flags=flags)
         journal.caller = caller
         journal.product = caller.product
         journal.gate = gate(caller.flags, self._env_value(), debug=settings.debug)

@@ -31,7 +31,7 @@ from savemode_cli.core.errors import ConfigError, LedgerUnavailable, UpstreamUnr
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.messages import MAX_BODY_BYTES
 from savemode_cli.core.overview import standing_json
-from savemode_cli.core.record import Sink
+from savemode_cli.core.record import Part
 from savemode_cli.proxy.door import MAX_HEAD_BYTES, Door, refused
 from savemode_cli.proxy.relay import Inbound, Outbound, Relay, once
 
@@ -51,7 +51,7 @@ over before a client could have left.
 
 class Gateway:
     """
-    The ASGI application. `recent` are the last exchanges, for `/-/exchanges`; `sinks` those whose health is ours to tell;
+    The ASGI application. `recent` are the last exchanges, for `/-/exchanges`; `parts` those whose health is ours to tell;
     `pages` are shown under further paths.
     """
 
@@ -61,7 +61,7 @@ class Gateway:
         door: Door,
         recent: Collection[Exchange] = (),
         *,
-        sinks: Sequence[Sink] = (),
+        parts: Sequence[Part] = (),
         pages: Mapping[str, ASGIApp] = MappingProxyType({}),
     ) -> None:
         """
@@ -72,7 +72,7 @@ class Gateway:
         self._door = door
         self._started = time.monotonic()
         self._recent = recent
-        self._sinks = sinks
+        self._parts = parts
         own = [Route("/-/health", self._health), Route("/-/exchanges", self._exchanges)]
         self._own = Starlette(routes=[*own, *(Route(path, page) for path, page in pages.items())])
 
@@ -130,7 +130,7 @@ class Gateway:
                 "in_flight": relay.in_flight,
                 "ledger": relay.accounts.ledger_trouble or "ok",
                 "budgets": self._budgets(),
-                **{sink.name: sink.trouble or "ok" for sink in self._sinks},
+                **{part.name: part.trouble or "ok" for part in self._parts},
                 "downgraded_models": sorted(model or "" for model in relay.accounts.downgraded_models),
                 "upgrade_stopped_models": sorted(model or "" for model in relay.stopped_models),
             }

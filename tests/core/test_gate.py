@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.core.gate import gate, gate_warning
+from savemode_cli.core.gate import FLAG, flags_in_force, gate, gate_warning
 from tests.cases import cases
 
 
@@ -68,3 +68,24 @@ def test_warning_does_not_repeat_the_value() -> None:
 
     assert warning is not None
     assert "secret" not in warning.text
+
+
+@pytest.mark.parametrize(
+    ("said", "evaluated", "debug", "expected"),
+    [
+        ({}, "true", False, "true"),
+        ({FLAG: "true"}, "false", False, "false"),
+        ({FLAG: "false"}, "true", False, "true"),
+        ({FLAG: "true"}, "false", True, "true"),
+        ({}, "true", True, "true"),
+    ],
+)
+def test_where_posthog_evaluates_a_header_counts_in_debug_only(
+    said: dict[str, str], evaluated: str, debug: bool, expected: str
+) -> None:
+    """
+    A caller must not switch features on for himself; his other flags are his to report.
+    """
+    flags = flags_in_force({**said, "other": "x"}, evaluated, debug=debug)
+
+    assert flags == {FLAG: expected, "other": "x"}
