@@ -7,6 +7,7 @@ it picks the headers it keeps by name; nothing here has been cleaned of credenti
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from savemode_cli.core.caller import Caller
@@ -33,11 +34,16 @@ class Content:
 class Record:
     """
     One exchange for the sinks. `caller` is None if the headers could not be read.
+
+    `ended_at` is when it was settled, by the clock that it started by: what a receipt goes by. `answered_by` is the model
+    that answered, None if that is not known.
     """
 
     exchange: Exchange
     caller: Caller | None = None
     content: Content | None = None
+    ended_at: datetime | None = None
+    answered_by: str | None = None
 
 
 class Part(Protocol):

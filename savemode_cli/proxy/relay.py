@@ -173,6 +173,7 @@ class _Journal:
     """Where the budgets stand, for the answer: every answer says so."""
     caller: Caller | None = None
     kept: "_Kept | None" = None
+    ended_at: datetime | None = None
 
     @property
     def cache(self) -> str:
@@ -219,7 +220,8 @@ class _Journal:
 
     def record(self, settled: Settled | None) -> Record:
         content = None if self.kept is None else self.kept.content(self.inbound.headers)
-        return Record(self.exchange(settled), self.caller, content)
+        answered_by = None if self.meter is None else self.meter.model
+        return Record(self.exchange(settled), self.caller, content, self.ended_at, answered_by)
 
     def exchange(self, settled: Settled | None) -> Exchange:
         bill = settled.bill if settled is not None else None
@@ -448,12 +450,13 @@ class Relay:
 
     def _settle(self, journal: _Journal) -> Settled | None:
         journal.conclude()
+        journal.ended_at = self._now()
         if journal.account is None:
             return None
         edits = journal.edits if journal.edited else ()
         unreadable = journal.meter is not None and journal.meter.broken
         outcome = "broken" if unreadable and journal.outcome == "client_gone" else journal.outcome
-        return self.accounts.settle(journal.account, outcome, journal.meter, edits, self._now())
+        return self.accounts.settle(journal.account, outcome, journal.meter, edits, journal.ended_at)
 
     def _headers(self, inbound: Inbound) -> RawHeaders:
         headers = _forwardable(inbound.headers)

@@ -84,6 +84,17 @@ def test_content_is_what_the_client_sent_and_the_upstream_answered(upstream: Ups
     assert record.content.response_body == ANSWER
 
 
+def test_a_sink_knows_when_it_ended_and_who_answered(upstream: Upstream) -> None:
+    """
+    By the clock that it started by, whatever the content; a receipt goes by both.
+    """
+    record = told(upstream, Listener())
+
+    assert record.ended_at is not None
+    assert record.ended_at >= record.exchange.started_at
+    assert record.answered_by == "claude-opus-5-5"
+
+
 def test_content_of_a_resent_request_is_of_the_answer_that_counted(upstream: Upstream) -> None:
     """
     The refusal that was not passed on is not content.
