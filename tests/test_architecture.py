@@ -15,6 +15,7 @@ PACKAGE = ROOT / "savemode_cli"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
 
 CORE_MAY_IMPORT = {
+    "base64",
     "bisect",
     "brotli",  # decoders of response bodies, loaded when the first such answer comes
     "collections",
@@ -71,9 +72,14 @@ CORE_ORDER = [
     "record",
     "content",
     "event",
+    "pieces",
+    "capture",
+    "jsonl",
+    "har",
     "summary",
 ]
 ALLOWED = {
+    "captures": {"core"},
     "config": {"core"},
     "ledgers": {"core"},
     "prices": {"core"},
@@ -81,7 +87,7 @@ ALLOWED = {
     "readers": {"core"},
     "telemetry": {"core"},
     "views": {"core"},
-    "cli": {"core", "config", "ledgers", "prices", "proxy", "readers", "telemetry", "views"},
+    "cli": {"captures", "core", "config", "ledgers", "prices", "proxy", "readers", "telemetry", "views"},
     "__init__": set(),
     "__main__": {"cli"},
 }
@@ -96,6 +102,7 @@ OWN_LIBRARY = {
     "starlette": {"proxy/server.py"},
     "rich": {
         "views/budget.py",
+        "views/captures.py",
         "views/demo.py",
         "views/diff.py",
         "views/doctor.py",
@@ -244,6 +251,9 @@ COMMANDS = [
     "simulate-upstream",
     "prices",
     "replay",
+    "captures",
+    "captures list",
+    "captures export",
 ]
 
 

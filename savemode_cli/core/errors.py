@@ -7,6 +7,8 @@ Rule of this file: an error is a surprise; an expected outcome (a skip, a refusa
       |- BadInput             the person at the keyboard: a file or body that cannot be read      exit 2
       |- ConfigError          the person at the keyboard: a flag, variable or config file          exit 2
       |- LedgerUnavailable    the disk, or another process: the ledger cannot be read or written     exit 2
+      |- CaptureUnavailable   the disk, or another process: the captures cannot be read or written    exit 2
+           |- CaptureTooNew     a newer savemode: it wrote what is to be read                           exit 2
       |- BadHeader            the client: a header or path of ours with a value that is not allowed   HTTP 400
       |- UnknownModel         the price table: it has no row for a model; ours to mend, or --price-file's   exit 2
       |- UpstreamUnreachable  the upstream or the network in between                                HTTP 502
@@ -60,6 +62,22 @@ class LedgerUnavailable(SavemodeError):
     """
 
     code = "ledger_unavailable"
+
+
+class CaptureUnavailable(SavemodeError):
+    """
+    The captures cannot be read or written. The proxy goes on and says so once; a command stops with exit 2.
+    """
+
+    code = "capture_unavailable"
+
+
+class CaptureTooNew(CaptureUnavailable):
+    """
+    A store or a record with a schema that a later version of savemode brought.
+    """
+
+    code = "capture_too_new"
 
 
 class UnknownModel(SavemodeError):

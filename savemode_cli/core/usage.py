@@ -145,6 +145,36 @@ def usage_of(message: Mapping[str, Any] | bytes) -> Usage | None:
     return None if read is None or read.usage is None else _usage(read.usage)
 
 
+def usage_report(usage: Usage, model: str | None = None) -> dict[str, Any]:
+    """
+    A usage as the API reports it, read back by `usage_of`. `model` is the one that answered: where attempts of others
+    stand beside its answer, an iteration of its own says so.
+    """
+    report: dict[str, Any] = _counters_report(usage)
+    if usage.web_searches:
+        report["server_tool_use"] = {"web_search_requests": usage.web_searches}
+    labels = {"service_tier": usage.service_tier, "inference_geo": usage.inference_geo, "speed": usage.speed}
+    report |= {name: value for name, value in labels.items() if value is not None}
+    beside = [{"type": one.kind, "model": one.model, **_counters_report(one.usage)} for one in usage.extra]
+    if any(one.kind == "message" for one in usage.extra):
+        beside.append({"type": "fallback_message", "model": model, **_counters_report(usage)})
+    return report | ({"iterations": beside} if beside else {})
+
+
+def _counters_report(usage: Usage) -> dict[str, Any]:
+    written = {
+        "ephemeral_5m_input_tokens": usage.cache_write_5m_tokens,
+        "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
+    }
+    return {
+        "input_tokens": usage.input_tokens,
+        "cache_creation_input_tokens": sum(written.values()),
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "cache_creation": written,
+        "output_tokens": usage.output_tokens,
+    }
+
+
 class UsageMeter:
     """
     Reads the usage of one response out of its bytes as they go by. Sans-IO; any chunking; never raises.

@@ -40,6 +40,8 @@ def test_codes_are_stable_and_distinct() -> None:
         "BadInput": "bad_input",
         "ConfigError": "config_error",
         "LedgerUnavailable": "ledger_unavailable",
+        "CaptureUnavailable": "capture_unavailable",
+        "CaptureTooNew": "capture_too_new",
         "BadHeader": "bad_header",
         "UnknownModel": "unknown_model",
         "UpstreamUnreachable": "upstream_unreachable",

@@ -5,6 +5,7 @@ The meter: every stream of tests/data in any chunking, line ending and encoding,
 import gzip
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.pricing import Extra, Usage
-from savemode_cli.core.usage import ReportedUsage, UsageMeter, usage_from, usage_of
+from savemode_cli.core.usage import ReportedUsage, UsageMeter, usage_from, usage_of, usage_report
 
 DATA = Path(__file__).parent.parent / "data"
 STREAM = "text/event-stream; charset=utf-8"
@@ -294,6 +295,28 @@ def test_usage_of_garbage(message: Any) -> None:
     No usage, and no exception.
     """
     assert usage_of(message) is None
+
+
+LABELS: dict[str, Any] = {"service_tier": "standard", "inference_geo": "us", "speed": "fast"}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(),
+        Usage(1, 2, 3, 4, 5, 6, **LABELS),
+        Usage(1, extra=(Extra("compaction", None, Usage(7, 8, 9, 10, 11)), Extra("advisor_message", "m", Usage(1)))),
+        Usage(1, extra=(Extra("message", "the-first-asked", Usage(2)),), **LABELS),
+    ],
+)
+def test_usage_report_reads_back(usage: Usage) -> None:
+    """
+    What is written in the API's names is what was read from them; labels beside the totals are those of the answer.
+    """
+    labels = {name: getattr(usage, name) for name in LABELS}
+    beside = tuple(replace(one, usage=replace(one.usage, **labels)) for one in usage.extra)
+
+    assert usage_of({"usage": usage_report(usage, "the-one-that-answered")}) == replace(usage, extra=beside)
 
 
 def events(*data: str) -> bytes:

@@ -1,0 +1,190 @@
+"""
+Captures as HTTP Archive 1.2: the fields that the format requires, in the types that it requires.
+"""
+
+import gzip
+import json
+import re
+from base64 import b64decode
+from typing import Any
+
+import pytest
+
+from savemode_cli.core.capture import Capture
+from savemode_cli.core.har import archive, entry
+from tests.builders import an_exchange
+from tests.core.test_capture import a_capture
+
+TEXT, NUMBER = str, (int, float)
+HEADER = {"name": TEXT, "value": TEXT}
+HAR: dict[str, Any] = {
+    "log": {
+        "version": TEXT,
+        "creator": {"name": TEXT, "version": TEXT},
+        "entries": [
+            {
+                "startedDateTime": TEXT,
+                "time": NUMBER,
+                "request": {
+                    "method": TEXT,
+                    "url": TEXT,
+                    "httpVersion": TEXT,
+                    "cookies": [],
+                    "headers": [HEADER],
+                    "queryString": [HEADER],
+                    "headersSize": int,
+                    "bodySize": int,
+                },
+                "response": {
+                    "status": int,
+                    "statusText": TEXT,
+                    "httpVersion": TEXT,
+                    "cookies": [],
+                    "headers": [HEADER],
+                    "content": {"size": int, "mimeType": TEXT},
+                    "redirectURL": TEXT,
+                    "headersSize": int,
+                    "bodySize": int,
+                },
+                "cache": {},
+                "timings": {"send": NUMBER, "wait": NUMBER, "receive": NUMBER},
+            }
+        ],
+    }
+}
+"""What http://www.softwareishard.com/blog/har-12-spec/ requires, written down by hand."""
+OPTIONAL = {
+    "request": {"postData", "comment"},
+    "response": {"comment"},
+    "content": {"compression", "text", "encoding", "comment"},
+    "postData": {"mimeType", "params", "text", "comment"},
+}
+ISO_8601 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def check(found: Any, wanted: Any, place: str) -> None:
+    """
+    Every required field is there, of its type; every other one is an optional field of the format or begins with `_`.
+    """
+    if isinstance(wanted, dict):
+        assert isinstance(found, dict), place
+        assert set(wanted) <= set(found), place
+        others = {name for name in found if name not in wanted and not name.startswith("_")}
+        assert others <= OPTIONAL.get(place.rpartition(".")[2], set()), f"{place}: {others}"
+        for name in wanted:
+            check(found[name], wanted[name], f"{place}.{name}")
+    elif isinstance(wanted, list):
+        assert isinstance(found, list), place
+        for one in found if wanted else ():
+            check(one, wanted[0], place)
+    else:
+        assert isinstance(found, wanted), place
+        assert not isinstance(found, bool), place
+
+
+def exported(*captures: Capture) -> list[dict[str, Any]]:
+    """
+    The entries of an archive that keeps to the format.
+    """
+    read = json.loads(b"".join(archive(captures, "1.2.3")))
+    check(read, HAR, "")
+    entries: list[dict[str, Any]] = read["log"]["entries"]
+    assert all(ISO_8601.fullmatch(one["startedDateTime"]) for one in entries)
+    for one in entries:
+        timings = one["timings"]
+        assert one["time"] == pytest.approx(sum(timings.values()))
+        assert min(timings.values()) >= 0
+        if "postData" in one["request"]:
+            check(one["request"]["postData"], {"mimeType": TEXT, "text": TEXT}, "postData")
+    return entries
+
+
+def test_archive_keeps_to_the_format() -> None:
+    """
+    None, one and several exchanges, with everything and with nothing in them.
+    """
+    bare = an_exchange(status=None, first_byte_ms=None, outcome="unreachable", error="nobody", session=None, model=None)
+
+    assert exported() == []
+    assert len(exported(a_capture())) == 1
+    assert len(exported(a_capture(), Capture(bare, bare.started_at))) == 2
+
+
+def test_entry_says_what_was_asked_and_answered() -> None:
+    """
+    The address is the upstream's, without the product; sizes are those on the wire.
+    """
+    capture = a_capture(
+        exchange=an_exchange(path="/posthog_code/v1/messages"),
+        request_headers=(("content-type", "application/json"),),
+        response_headers=(("content-type", "text/event-stream"),),
+        request_body='{"é": 1}'.encode(),
+    )
+    (one,) = exported(capture)
+
+    assert one["request"]["url"] == "https://api.example/v1/messages"
+    assert one["request"]["postData"] == {"mimeType": "application/json", "text": '{"é": 1}'}
+    assert one["request"]["bodySize"] == 100
+    assert one["response"]["content"] == {"size": 10, "mimeType": "text/event-stream", "text": "the answer"}
+    assert (one["response"]["status"], one["response"]["statusText"]) == (200, "OK")
+
+
+def test_path_without_a_product_stays() -> None:
+    """
+    What passed through went to its own path.
+    """
+    assert exported(a_capture(exchange=an_exchange(path="/api/v1/x")))[0]["request"]["url"].endswith("example/api/v1/x")
+
+
+def test_compressed_bodies_are_shown_as_what_they_say() -> None:
+    """
+    `size` is without the compression, which is said.
+    """
+    packed = gzip.compress(b"a" * 1000)
+    headers = (("content-encoding", "gzip"),)
+    (one,) = exported(
+        a_capture(request_headers=headers, response_headers=headers, request_body=packed, response_body=packed)
+    )
+
+    assert one["request"]["postData"]["text"] == "a" * 1000
+    content = one["response"]["content"]
+    assert (content["text"], content["size"], content["compression"]) == ("a" * 1000, 1000, 1000 - len(packed))
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip", "unheard-of"])
+def test_what_is_no_text_is_base64(encoding: str) -> None:
+    """
+    So is what was not in the encoding that it was said to be in.
+    """
+    body = b"\xff\x00\xfe"
+    headers = (("content-encoding", encoding),) if encoding else ()
+    (one,) = exported(
+        a_capture(request_headers=headers, response_headers=headers, request_body=body, response_body=body)
+    )
+
+    content, post = one["response"]["content"], one["request"]["postData"]
+    assert content["encoding"] == post["_encoding"] == "base64"
+    assert b64decode(content["text"]) == b64decode(post["text"]) == body
+    assert content["size"] == 3
+
+
+def test_body_that_was_not_kept_is_said_to_be_missing() -> None:
+    """
+    A viewer does not take it for empty.
+    """
+    (one,) = exported(a_capture(request_body=None, response_body=None))
+
+    assert one["request"]["comment"] == one["response"]["content"]["comment"] == "the body was not kept"
+    assert "postData" not in one["request"]
+    assert one["response"]["content"]["size"] == 50
+
+
+def test_entry_holds_the_receipt() -> None:
+    """
+    What savemode knows of it stands under a name of its own, as the format has it.
+    """
+    said = entry(a_capture())["_savemode"]
+
+    assert said["receipt"]["cost_nusd"] == 10
+    assert said["answered_by"] == "claude-haiku-4-5"
+    assert said["edits"]
