@@ -1,0 +1,421 @@
+"""
+The sink: it writes what it is told, never makes a request wait or fail, and says a trouble once.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from savemode_cli.captures import sink as captures_sink
+from savemode_cli.captures.file import FILE_NAME
+from savemode_cli.captures.sink import CaptureSink, counted
+from savemode_cli.captures.store import CaptureStore
+from savemode_cli.core.capture import Capture
+from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.record import Content, Record
+from savemode_cli.core.transform import apply
+from tests.builders import an_exchange
+from tests.captures.test_store import fresh
+from tests.conftest import FLAG
+from tests.proxy.wire import exchange, request
+from tests.upstream import ANSWER, Upstream, running_proxy
+
+ROOT = Path(__file__).parents[2]
+MARKED = (
+    b'{ "model":"claude-opus-5-5","max_tokens":1,"system":[{"type":"text","text":"s",'
+    b'"cache_control":{"type":"ephemeral"}}],"messages":[]}'
+)
+
+
+class Ear:
+    """
+    What a sink announced.
+    """
+
+    def __init__(self) -> None:
+        """
+        Nothing yet.
+        """
+        self.heard: list[tuple[str, str]] = []
+
+    def __call__(self, event: str, text: str) -> None:
+        """
+        Hear it.
+        """
+        self.heard.append((event, text))
+
+    @property
+    def events(self) -> list[str]:
+        """
+        The names of what was heard, in order.
+        """
+        return [event for event, _ in self.heard]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """
+    Where the captures go.
+    """
+    return tmp_path / "captures"
+
+
+@pytest.fixture
+def ear() -> Ear:
+    """
+    Who is told.
+    """
+    return Ear()
+
+
+Open = Callable[..., CaptureSink]
+
+
+@pytest.fixture
+def opened(folder: Path, ear: Ear) -> Iterator[Open]:
+    """
+    Opens sinks, and closes them in the end.
+    """
+    sinks: list[CaptureSink] = []
+
+    def make(**more: Any) -> CaptureSink:
+        sinks.append(CaptureSink(folder, ear, **more))
+        return sinks[-1]
+
+    yield make
+    for sink in sinks:
+        sink.close()
+
+
+def a_record(body: bytes = b"{}", **differences: Any) -> Record:
+    """
+    A messages call with content.
+    """
+    return Record(an_exchange(**differences), content=Content((), body, (), b"answer"))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """
+    Wait for what another thread does.
+    """
+    step = threading.Event()
+    for _ in range(1000):
+        if holds():
+            return
+        step.wait(0.01)
+    raise AssertionError("it never did")
+
+
+def test_what_is_told_is_kept(opened: Open, folder: Path, ear: Ear) -> None:
+    """
+    In order; closing writes what waits, and again does nothing.
+    """
+    sink = opened(upstream="https://api.example")
+    for number in range(50):
+        sink.keep(a_record(b"%d" % number))
+    sink.close()
+    sink.close()
+
+    found = fresh(folder)
+    assert [one.request_body for one in found] == [b"%d" % number for number in range(50)]
+    assert {one.upstream for one in found} == {"https://api.example"}
+    assert (ear.heard, sink.trouble, sink.lost) == ([], "", 0)
+
+
+def test_what_comes_after_the_end_is_not_taken(opened: Open, folder: Path) -> None:
+    """
+    It is counted, and nothing fails.
+    """
+    sink = opened()
+    sink.close()
+
+    sink.keep(a_record())
+
+    assert sink.lost == 1
+    assert fresh(folder) == []
+
+
+def test_queue_is_bounded(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    By number and by bytes: beyond that exchanges are dropped, which is said once and counted in the end.
+    """
+    monkeypatch.setattr(captures_sink, "MOST_WAITING_BYTES", 100_000)
+    stuck, go = threading.Event(), threading.Event()
+    append = CaptureStore.append
+
+    def slowly(store: CaptureStore, capture: Capture) -> int:
+        stuck.set()
+        assert go.wait(10)
+        return append(store, capture)
+
+    monkeypatch.setattr(CaptureStore, "append", slowly)
+    sink = opened()
+    sink.keep(a_record(b"x" * 90_000))
+    assert stuck.wait(10)
+    for _ in range(3):
+        sink.keep(a_record(b"y" * 90_000))
+
+    assert ear.events == ["captures_behind"]
+    assert "too slow" in sink.trouble
+    go.set()
+    until(lambda: not sink.trouble)
+    sink.keep(a_record(b"z" * 200_000))  # alone too large for the queue, and let in while nobody waits
+    sink.close()
+    assert ear.heard[1:] == [("captures_lost", "3 exchanges were not captured")]
+
+
+def test_number_of_waiting_is_bounded(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Small ones add up, too.
+    """
+    monkeypatch.setattr(captures_sink, "MOST_WAITING", 2)
+    stuck, go = threading.Event(), threading.Event()
+
+    def slowly(_store: CaptureStore, _capture: Capture) -> int:
+        stuck.set()
+        assert go.wait(10)
+        return 1
+
+    monkeypatch.setattr(CaptureStore, "append", slowly)
+    sink = opened()
+    sink.keep(a_record())
+    assert stuck.wait(10)
+    for _ in range(5):
+        sink.keep(a_record())
+    go.set()
+    sink.close()
+
+    assert sink.lost == 3
+    assert ear.events == ["captures_behind", "captures_lost"]
+
+
+def test_disk_that_never_answers_does_not_keep_us(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Closing has a bound of its own, and says what was left.
+    """
+    monkeypatch.setattr(captures_sink, "_LAST_WAIT_S", 0.05)
+    go = threading.Event()
+    monkeypatch.setattr(CaptureStore, "append", lambda *_: go.wait(10))
+    sink = opened()
+    sink.keep(a_record())
+    sink.keep(a_record())
+
+    sink.close()
+
+    assert ear.events == ["captures_unfinished"]
+    go.set()
+    sink._thread.join()
+    assert sink._store is not None
+    sink._store.close()
+
+
+def test_broken_store_is_said_once_and_requests_go_on(opened: Open, folder: Path, ear: Ear) -> None:
+    """
+    What cannot be kept is counted; once the file is moved away captures go on, which is said, too.
+    """
+    folder.mkdir()
+    broken = folder / FILE_NAME
+    broken.write_bytes(b"no database" * 100)
+    sink = opened()
+    for _ in range(3):
+        sink.keep(a_record())
+    until(lambda: sink.lost == 3)
+
+    assert ear.events == ["captures_unavailable"]
+    assert "mv " in ear.heard[0][1]
+    assert "no SQLite database" in sink.trouble
+    broken.rename(folder / "old")
+    sink.keep(a_record())
+    until(lambda: len(ear.heard) > 1)
+    assert ear.heard[1] == ("captures_resumed", "exchanges are captured again; 3 exchanges were not")
+    assert sink.trouble == ""
+    sink.close()
+    assert len(fresh(folder)) == 1
+
+
+def test_newer_store_is_said_and_requests_go_on(opened: Open, folder: Path, ear: Ear) -> None:
+    """
+    With a friendly word; it is left as it is.
+    """
+    CaptureStore.make(folder).close()
+    db = sqlite3.connect(folder / FILE_NAME)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+
+    sink = opened()
+
+    assert "newer savemode" in sink.trouble
+    assert "upgrade savemode" in ear.heard[0][1]
+
+
+def test_unsafe_folder_is_refused_at_the_start(opened: Open, folder: Path, tmp_path: Path) -> None:
+    """
+    That is for the person at the keyboard to mend.
+    """
+    folder.symlink_to(tmp_path)
+
+    with pytest.raises(ConfigError):
+        opened()
+
+
+def test_store_that_is_deleted_is_made_anew(opened: Open, folder: Path) -> None:
+    """
+    What went into a file without a name, nobody would find.
+    """
+    sink = opened()
+    sink.keep(a_record(b"before"))
+    until(lambda: sink._waiting_bytes == 0)
+    shutil.rmtree(folder)
+    sink.keep(a_record(b"after"))
+    sink.close()
+
+    assert [one.request_body for one in fresh(folder)] == [b"after"]
+
+
+def test_folder_that_becomes_unsafe_is_said(opened: Open, folder: Path, tmp_path: Path, ear: Ear) -> None:
+    """
+    The proxy runs by now, and goes on.
+    """
+    sink = opened()
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved")
+    (folder / FILE_NAME).unlink()
+
+    sink.keep(a_record())
+
+    until(lambda: sink.lost == 1)
+    assert "symbolic link" in sink.trouble
+    assert ear.events == ["captures_unavailable"]
+
+
+def test_mistake_of_ours_costs_one_exchange(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The thread lives on, and no word of what was said is in the announcement.
+    """
+    append = CaptureStore.append
+
+    def fails_once(_store: CaptureStore, _capture: Capture) -> int:
+        monkeypatch.setattr(CaptureStore, "append", append)
+        raise ValueError("what was said")
+
+    monkeypatch.setattr(CaptureStore, "append", fails_once)
+    sink = opened()
+    sink.keep(a_record())
+    sink.keep(a_record())
+    sink.close()
+
+    assert ear.events == ["captures_unavailable", "captures_resumed", "captures_lost"]
+    assert "what was said" not in str(ear.heard)
+
+
+def test_old_captures_are_pruned_at_the_start_and_in_time(opened: Open, folder: Path) -> None:
+    """
+    What started longer ago than it is to be kept is gone, again and again.
+    """
+    start = an_exchange().started_at
+    clock = [start]
+    store = CaptureStore.make(folder)
+    for days in (1, 8):
+        at = start - timedelta(days=days)
+        store.append(Capture(an_exchange(started_at=at, id=f"{days}"), at))
+    store.close()
+
+    opened(keep=timedelta(days=7), now=lambda: clock[0], prune_every_s=0.02)
+
+    until(lambda: [one.exchange.id for one in fresh(folder)] == ["1"])
+    clock[0] += timedelta(days=7)
+    until(lambda: fresh(folder) == [])
+
+
+def test_without_a_limit_all_is_kept(opened: Open, folder: Path) -> None:
+    """
+    `forever` is for ever.
+    """
+    sink = opened(keep=None, prune_every_s=0.01)
+    sink.keep(a_record(started_at=an_exchange().started_at - timedelta(days=4000)))
+    sink.close()
+
+    assert len(fresh(folder)) == 1
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from savemode_cli.captures.sink import CaptureSink
+from tests.captures.test_sink import a_record, until
+
+sink = CaptureSink(Path(sys.argv[1]), lambda event, text: print(event, text, flush=True))
+sink.keep(a_record(b"fits"))
+until(lambda: sink._waiting_bytes == 0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, resource.RLIM_INFINITY))
+import random
+for _ in range(3):
+    sink.keep(a_record(random.Random(1).randbytes(300_000)))
+until(lambda: sink.lost == 3)
+print(sink.trouble)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+sink.keep(a_record(b"fits again"))
+sink.close()
+"""
+
+
+def test_full_disk_is_said_once_and_captures_resume(folder: Path) -> None:
+    """
+    A file that may not grow: one word when it begins, one when it ends, and what was there before is whole.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    unavailable, trouble, resumed, lost = done.stdout.splitlines()
+    assert unavailable.startswith("captures_unavailable cannot write to the captures")
+    assert "full" in trouble
+    assert resumed == "captures_resumed exchanges are captured again; 3 exchanges were not"
+    assert lost == "captures_lost 3 exchanges were not captured"
+    assert [one.request_body for one in fresh(folder)] == [b"fits", b"fits again"]
+
+
+def test_proxy_is_captured(opened: Open, folder: Path, upstream: Upstream) -> None:
+    """
+    Over real sockets: the bodies as they came, the edits that make of one what the upstream received, and the receipt.
+    """
+    sink = opened(upstream=upstream.url)
+    with running_proxy(upstream.url, sinks=[sink], ttl_policy="always") as proxy:
+        exchange(
+            proxy.port, request("POST", "/v1/messages?key=planted", MARKED, *FLAG.items(), ("x-api-key", "planted"))
+        )
+        seen = proxy.exchange()
+    sink.close()
+    (capture,) = fresh(folder)
+
+    assert capture.exchange.receipt == seen.receipt
+    assert capture.exchange.edits == seen.edits
+    assert (capture.request_body, capture.response_body) == (MARKED, ANSWER)
+    assert capture.sent_body == apply(MARKED, seen.edits) == upstream.received[0].body
+    assert capture.answered_by == "claude-opus-5-5"
+    assert capture.ended_at >= capture.exchange.started_at
+    assert ("x-posthog-flag-llm-gateway-cost-controls", "true") in capture.request_headers
+    assert not any(b"planted" in one.read_bytes() for one in folder.iterdir())
+
+
+def test_counted() -> None:
+    """
+    One was, several were.
+    """
+    assert (counted(1, "hold"), counted(2, "hold")) == ("1 hold was", "2 holds were")
