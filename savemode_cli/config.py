@@ -25,6 +25,7 @@ import tomllib
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +40,7 @@ from savemode_cli.core.transform import TTL_POLICIES, Policy, TtlPolicy
 
 PREFIX = "SAVEMODE_"
 FILE_NAME = "savemode.toml"
+CAPTURES_NAME = "captures"
 LEDGER_NAME = "ledger.sqlite3"
 DEFAULT_BUDGET = "default"
 MONTH = Window()
@@ -46,6 +48,7 @@ POSTHOG_VARIABLES = ("POSTHOG_API_KEY", "POSTHOG_HOST", "POSTHOG_PERSONAL_API_KE
 """What PostHog's own SDKs read; the same with `SAVEMODE_` before it wins."""
 
 DEFAULT_POSTHOG_HOST = "https://us.i.posthog.com"
+KEEP = timedelta(days=30)
 DEFAULT_UPSTREAM = "https://api.anthropic.com"
 SIMULATED = "simulated"
 """In place of an upstream's address: one of our own, in this process."""
@@ -117,6 +120,8 @@ class Settings:
     posthog_distinct_id: str | None = None
     posthog_project: str | None = None
     team_id: int | None = None
+    capture: Path | None = None
+    keep: timedelta | None = KEEP
 
     @property
     def is_simulated(self) -> bool:
@@ -305,6 +310,13 @@ def _user_ledger() -> str:
     return f"sqlite:///{_user_data() / LEDGER_NAME}"
 
 
+def user_captures() -> Path:
+    """
+    The folder that captures go to where none is named.
+    """
+    return _user_data() / CAPTURES_NAME
+
+
 def _read_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
@@ -471,6 +483,38 @@ def _asked_of_core(make: Callable[[], T]) -> T:
         raise ValueError(error.hint.removeprefix("allowed: ")) from None
 
 
+def _capture(value: object) -> Path | None:
+    """
+    A folder; the user's own one for "true", as for the bare flag; none for "false".
+    """
+    if isinstance(value, Path):
+        return value
+    try:
+        return user_captures() if _boolean(value) else None
+    except ValueError:
+        return _path(value)
+
+
+def keep_for(value: object) -> timedelta | None:
+    """
+    How long captures are kept: `12h`, `7d`; None for `forever`.
+
+    Raises:
+        ValueError: it is none of them, and says what is.
+    """
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text == "forever":
+        return None
+    match = _SPAN.fullmatch(text)
+    span = timedelta() if match is None else timedelta(hours=int(match[1]) * (1 if match[2] == "h" else 24))
+    if not span:
+        raise ValueError("hours or days, like 12h or 7d, or forever")
+    return span
+
+
+_SPAN = re.compile(r"(\d{1,4})(h|d)", re.ASCII)
+
+
 def _path(value: object) -> Path:
     return value if isinstance(value, Path) else Path(_text(value)).expanduser()
 
@@ -507,6 +551,8 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "posthog_distinct_id": _text,
     "posthog_project": _text,
     "team_id": _team,
+    "capture": _capture,
+    "keep": keep_for,
 }
 _CHECKS |= {one.name: _boolean for one in fields(Settings) if one.type is bool}
 

@@ -4,6 +4,7 @@ Configuration: every option from every source, their order, and what is said abo
 
 import tomllib
 from dataclasses import fields
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from savemode_cli.config import (
     load,
     override_value,
     proxy_for,
+    user_captures,
     with_base_url,
 )
 from savemode_cli.core.budget import Window
@@ -68,6 +70,8 @@ EVERY: dict[str, tuple[str, str, Any]] = {
     "posthog_distinct_id": ("me@example.com", '"me@example.com"', "me@example.com"),
     "posthog_project": ("p", '"p"', "p"),
     "team_id": ("7", "7", 7),
+    "capture": ("some/folder", '"some/folder"', Path("some/folder")),
+    "keep": (" 2D ", '"48h"', timedelta(days=2)),
 }
 FIELDS = {"budget": "budget_nusd", "budgets": "further_budgets"}
 """The settings that are not called what their options are: an option is in the unit in which people write it."""
@@ -234,6 +238,9 @@ def test_unknown_option_in_a_file() -> None:
         ("upstream", "http://[::1", "give an http:// or https:// address"),
         ("upstream", "http://host:x", "give an address whose port is a number up to 65535"),
         ("products", "x", "give a table"),
+        ("keep", "7", "give hours or days, like 12h or 7d, or forever"),
+        ("keep", "0d", "give hours or days"),
+        ("keep", "7w", "give hours or days"),
     ],
 )
 def test_wrong_value(name: str, value: str, wanted: str) -> None:
@@ -264,6 +271,8 @@ def test_wrong_value(name: str, value: str, wanted: str) -> None:
         "products = 5",
         "aliases = []",
         "product = {}",
+        "capture = 5",
+        "keep = 7",
     ],
 )
 def test_wrong_type_in_a_file(line: str) -> None:
@@ -398,6 +407,27 @@ def test_proxy(upstream: str, environ: dict[str, str], expected: str | None, mon
         monkeypatch.setenv(name, value)
 
     assert proxy_for(upstream) == expected
+
+
+@pytest.mark.parametrize(("value", "on"), [("true", True), ("1", True), ("", False), ("off", False)])
+def test_captures_are_on_or_off_or_somewhere(value: str, on: bool) -> None:
+    """
+    A word for yes is the user's own folder, one for no is off; anything else is a folder.
+    """
+    own = user_captures()
+
+    assert loaded(environ={"SAVEMODE_CAPTURE": value}).capture == (own if on else None)
+    assert own.name == "captures"
+    assert loaded({"capture": "~/x"}).capture == Path("~/x").expanduser()
+    assert loaded({"capture": Path("x")}).capture == Path("x")
+
+
+def test_captures_may_be_kept_for_ever() -> None:
+    """
+    A month unless somebody says otherwise: they hold prompts.
+    """
+    assert loaded({"keep": "forever"}).keep is None
+    assert loaded().keep == timedelta(days=30)
 
 
 def test_policy() -> None:

@@ -13,9 +13,11 @@ import typer
 
 from savemode_cli.cli import (
     budget,
+    captures,
     demo,
     diff_request,
     doctor,
+    options,
     prices,
     replay,
     run,
@@ -35,8 +37,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
-app.command("serve")(serve.serve)
-app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run.run)
+app.command("serve", cls=options.Command)(serve.serve)
+app.command(
+    "run", cls=options.Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)(run.run)
 app.command("diff-request")(diff_request.diff_request)
 app.command("simulate-budget")(simulate_budget.simulate_budget)
 app.command("replay")(replay.replay)
@@ -56,6 +60,17 @@ budgets.command("drop")(budget.drop)
 budgets.command("allow")(budget.allow)
 budgets.command("release")(budget.release)
 app.add_typer(budgets, name="budget")
+
+kept = typer.Typer(
+    help="See what `--capture` has kept; export it, and remove it.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+kept.command("list")(captures.list_captures)
+kept.command("show")(captures.show)
+kept.command("export")(captures.export)
+kept.command("prune")(captures.prune)
+app.add_typer(kept, name="captures")
 
 
 def _version(value: bool) -> None:

@@ -4,11 +4,12 @@ The options that several commands share, spelled once.
 Rule of this file: an option left out is None, so that config files and environment can speak.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.  [default: 8787]")]
@@ -69,10 +70,52 @@ EventsFile = Annotated[
 PrintEvents = Annotated[
     bool | None, typer.Option("--print-events", help="Show each event on stdout as it would be sent.")
 ]
+Capture = Annotated[
+    str | None,
+    typer.Option(
+        "--capture", metavar="[DIR]", help="Keep what is said, your prompts included.  [default: a folder of yours]"
+    ),
+]
+Keep = Annotated[
+    str | None, typer.Option("--keep", metavar="TIME", help="How long captures last: 12h, 7d, forever.  [default: 30d]")
+]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file of options.")]
 LogFormat = Annotated[str | None, typer.Option("--log-format", help="text or json.  [default: text]")]
 Quiet = Annotated[bool | None, typer.Option("--quiet", "-q", help="Only the line of each request.")]
 Verbose = Annotated[bool | None, typer.Option("--verbose", "-v", help="Also sizes, session and trace ids.")]
+
+
+class Command(TyperCommand):
+    """
+    A command whose `--capture` may stand without its value.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """
+        Parse, with the value put in where it was left out.
+        """
+        return super().parse_args(ctx, with_value(args, "--capture", "true", self._valued()))
+
+    def _valued(self) -> frozenset[str]:
+        return frozenset(name for one in self.params if not getattr(one, "is_flag", True) for name in one.opts)
+
+
+def with_value(args: list[str], option: str, value: str, valued: Collection[str]) -> list[str]:
+    """
+    The words of a command line, where `option` without a value gets this one. `valued` are the options that take a value;
+    behind the first word that belongs to none, the words are not ours.
+    """
+    done: list[str] = []
+    left = list(args)
+    while left and left[0].startswith("-") and left[0] != "--":
+        word = left.pop(0)
+        if word == option and (not left or left[0].startswith("-")):
+            word = f"{word}={value}"
+        elif word in valued and left:
+            done.append(word)
+            word = left.pop(0)
+        done.append(word)
+    return done + left
 
 
 def negated(flag: bool | None) -> bool | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savemode_cli.cli import options
-from savemode_cli.cli.serve import announcer, compose, opened_sinks, printer, say, wants_colour
+from savemode_cli.cli.serve import announcer, capture_rows, compose, opened_sinks, printer, say, wants_colour
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -46,6 +46,8 @@ def run(
     no_telemetry: options.NoTelemetry = None,
     telemetry_content: options.TelemetryContent = None,
     events_file: options.EventsFile = None,
+    capture: options.Capture = None,
+    keep: options.Keep = None,
     config: options.Config = None,
     log_format: options.LogFormat = None,
     verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Print each request to stderr.")] = None,
@@ -79,6 +81,8 @@ def run(
     # Not printed, also where a file or a variable asks for it: stdout is the command's.
     with opened_sinks(replace(settings, print_events=False), announce, sys.stderr) as sinks:
         proxy = compose(settings, record, announce, handle_signals=False, sinks=sinks)
+        for words in capture_rows(settings):
+            say(sys.stderr, f"savemode captures to {words}")
         try:
             code = run_in_loop(lambda: _around(proxy, command))
             standings = _standings(proxy, own.values())

@@ -19,6 +19,7 @@ from savemode_cli.cli import options
 
 if TYPE_CHECKING:
     import socket
+    from datetime import timedelta
 
     import httpx
 
@@ -70,6 +71,8 @@ def serve(
     telemetry_content: options.TelemetryContent = None,
     events_file: options.EventsFile = None,
     print_events: options.PrintEvents = None,
+    capture: options.Capture = None,
+    keep: options.Keep = None,
     config: options.Config = None,
     log_format: options.LogFormat = None,
     quiet: options.Quiet = None,
@@ -244,11 +247,26 @@ def opened_sinks(settings: "Settings", announce: Callable[[str, str], None], out
     """
     sinks: list[Sink] = []
     try:
+        sinks += open_captures(settings, announce)
         sinks += open_telemetry(settings, announce, out)
         yield sinks
     finally:
         for sink in sinks:
             sink.close()
+
+
+def open_captures(settings: "Settings", announce: Callable[[str, str], None]) -> "list[Sink]":
+    """
+    The sink that keeps what is said, where that was asked for.
+
+    Raises:
+        ConfigError: its folder is not one to keep such things in.
+    """
+    if settings.capture is None:
+        return []
+    from savemode_cli.captures.sink import CaptureSink
+
+    return [CaptureSink(settings.capture, announce, upstream=settings.upstream, keep=settings.keep)]
 
 
 def open_telemetry(settings: "Settings", announce: Callable[[str, str], None], out: TextIO) -> "list[Sink]":
@@ -429,6 +447,7 @@ def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
         ("product", product),
         *(("budget", words) for words in _budget_rows(settings, proxy)),
         *(("events", words) for words in _telemetry_rows(settings)),
+        *(("captures", words) for words in capture_rows(settings)),
     ]
     hints = _hints(settings, gate, prone)
     if settings.is_simulated:
@@ -440,6 +459,24 @@ def _upstream_words(settings: "Settings", proxy: Proxy) -> str:
     if proxy.simulated is None:
         return settings.upstream
     return f"simulated ({proxy.simulated.url}); its tokens are estimates"
+
+
+def capture_rows(settings: "Settings") -> list[str]:
+    """
+    Where captures go, said to everybody who asked for them.
+    """
+    if settings.capture is None:
+        return []
+    days = "for ever" if settings.keep is None else f"for {span_words(settings.keep)}"
+    return [f"{settings.capture}, kept {days}; captures hold your prompts"]
+
+
+def span_words(span: "timedelta") -> str:
+    """
+    A time span as `--keep` takes it.
+    """
+    hours = int(span.total_seconds()) // 3600
+    return f"{hours}h" if hours % 24 else f"{hours // 24}d"
 
 
 def _budget_rows(settings: "Settings", proxy: Proxy) -> list[str]:

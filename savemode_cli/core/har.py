@@ -84,7 +84,7 @@ def _request(capture: Capture) -> dict[str, Any]:
     path = _PRODUCT.sub("", exchange.path, count=1) if _PRODUCT.match(exchange.path) else exchange.path
     request: dict[str, Any] = {
         "method": exchange.method,
-        "url": (capture.upstream or DEFAULT_UPSTREAM) + path,
+        "url": _address(capture.upstream or DEFAULT_UPSTREAM) + path,
         "httpVersion": "HTTP/1.1",
         "cookies": [],
         "headers": _headers(capture.request_headers),
@@ -146,6 +146,11 @@ def _shown(body: bytes, headers: Headers) -> tuple[str, str | None, int]:
         return body.decode(), None, len(body)
     except UnicodeDecodeError:
         return base64.b64encode(body).decode(), "base64", len(body)
+
+
+def _address(upstream: str) -> str:
+    # The simulated upstream goes by its name.
+    return upstream if "://" in upstream else f"http://{upstream}"
 
 
 def _headers(headers: Headers) -> list[dict[str, str]]:

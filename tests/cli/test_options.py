@@ -74,3 +74,25 @@ def test_config_is_a_path() -> None:
     The configuration file is taken as a path.
     """
     assert Path in get_args(get_args(options.Config)[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--capture"], ["--capture=true"]),
+        (["--capture", "--port", "1"], ["--capture=true", "--port", "1"]),
+        (["--capture", "dir", "--port", "1"], ["--capture", "dir", "--port", "1"]),
+        (["--capture=dir"], ["--capture=dir"]),
+        (["--capture", "--", "claude"], ["--capture=true", "--", "claude"]),
+        (["--port", "--capture", "--capture"], ["--port", "--capture", "--capture=true"]),
+        (["claude", "--capture"], ["claude", "--capture"]),
+        (["--", "claude", "--capture"], ["--", "claude", "--capture"]),
+        (["--port"], ["--port"]),
+        ([], []),
+    ],
+)
+def test_option_may_stand_without_its_value(words: list[str], expected: list[str]) -> None:
+    """
+    The value is put in where the next word is an option or none; the words of a command behind it are not touched.
+    """
+    assert options.with_value(words, "--capture", "true", {"--port", "--capture"}) == expected

@@ -136,6 +136,13 @@ def test_path_without_a_product_stays() -> None:
     assert exported(a_capture(exchange=an_exchange(path="/api/v1/x")))[0]["request"]["url"].endswith("example/api/v1/x")
 
 
+def test_simulated_upstream_has_an_address() -> None:
+    """
+    A viewer wants a URL, and there is none.
+    """
+    assert exported(a_capture(upstream="simulated"))[0]["request"]["url"] == "http://simulated/v1/messages"
+
+
 def test_compressed_bodies_are_shown_as_what_they_say() -> None:
     """
     `size` is without the compression, which is said.

@@ -1,0 +1,376 @@
+"""
+`savemode captures`, and what a whole run leaves on disk.
+"""
+
+import json
+import stat
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from savemode_cli.captures.store import CaptureStore
+from savemode_cli.config import user_captures
+from savemode_cli.core.capture import Capture
+from savemode_cli.core.charge import Settlement
+from savemode_cli.core.jsonl import read_line
+from tests.builders import an_exchange
+from tests.captures.test_store import damage, fresh
+from tests.cli.command import Run, error_line, lines
+from tests.cli.processes import SAVEMODE, post, running, serving
+from tests.conftest import FLAG
+from tests.core.test_capture import a_capture
+from tests.core.test_har import exported
+from tests.upstream import Upstream
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def folder() -> Path:
+    """
+    The user's own folder, with three captures: eight days old, one day old, and of now.
+    """
+    folder = user_captures()
+    store = CaptureStore.make(folder)
+    for number, days in enumerate((8, 1, 0)):
+        exchange = an_exchange(
+            id=f"req_sm_{number}",
+            started_at=NOW - timedelta(days=days),
+            session=f"{number}bcdef0123456789",
+            settlement=Settlement(12_345_678, "reported"),
+            request_bytes=1_234_567,
+        )
+        store.append(Capture(exchange, exchange.started_at, request_body=b'{"n":%d}' % number, response_body=b"yes"))
+    store.close()
+    return folder
+
+
+def test_list(savemode: Run, folder: Path) -> None:
+    """
+    One line an exchange, the newest last, and what there is in all.
+    """
+    done = savemode("captures", "list")
+
+    head, *rows, total = lines(done.out)
+    assert head.split() == ["no.", "started", "(UTC)", "model", "status", "sent", "got", "cost", "session"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
+    assert rows[2].split()[3:] == ["claude-opus-5-5", "200", "1.2", "MB", "50", "B", "$0.0123", "2bcdef0…"]
+    assert total.startswith("3 exchanges of 3 sessions, 30 B of bodies in ")
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        (["--last", "2"], [2, 3]),
+        (["--last", "0"], [1, 2, 3]),
+        (["--since", "2d"], [2, 3]),
+        (["--until", "12h"], [1, 2]),
+        (["--since", f"{NOW - timedelta(days=2):%Y-%m-%d}"], [2, 3]),
+        (["--session", "1b"], [2]),
+        (["--model", "another"], []),
+    ],
+)
+def test_list_for_machines(savemode: Run, folder: Path, words: list[str], numbers: list[int]) -> None:
+    """
+    The same exchanges, as request lines have them, whatever is asked for.
+    """
+    read = json.loads(savemode("captures", "list", "--json", *words).out)
+
+    assert [row["number"] for row in read["rows"]] == numbers
+    assert (read["schema_version"], read["exchanges"], read["kept_bytes"]) == (1, 3, 30)
+
+
+def test_empty_store_is_listed(savemode: Run) -> None:
+    """
+    A head and a zero.
+    """
+    CaptureStore.make(user_captures()).close()
+
+    assert savemode("captures", "list").out.splitlines()[-1].startswith("0 exchanges of 0 sessions")
+
+
+def test_no_store_is_one_error(savemode: Run, tmp_path: Path) -> None:
+    """
+    With the way to one.
+    """
+    done = savemode("captures", "list", "--dir", str(tmp_path / "none"))
+
+    assert "there are no captures at" in error_line(done)
+    assert "serve --capture" in done.err
+
+
+def test_show(savemode: Run) -> None:
+    """
+    What the request line said, the edits, the receipt and the headers; not what was said.
+    """
+    store = CaptureStore.make(user_captures())
+    number = store.append(a_capture())
+    store.close()
+
+    out = savemode("captures", "show", str(number)).out
+
+    for part in (
+        "1 (req_sm_1)",
+        "POST /v1/messages, 100 B",
+        "claude-opus-5-5, answered by claude-haiku-4-5",
+        "1 in, 4 read, 2 written for 5m, 3 for 1h, 5 out",
+        "$0.000000123 (reported)",
+        "$0.000000002 less; why",
+        "anthropic-beta: a,b",
+        "request-id: req_up",
+        "system.0.cache_control",
+    ):
+        assert part in out
+    assert "the answer" not in out
+
+
+def test_show_by_the_request_s_id(savemode: Run, folder: Path) -> None:
+    """
+    As request lines name it.
+    """
+    read = json.loads(savemode("captures", "show", "req_sm_1", "--json").out)
+
+    assert (read["number"], read["id"], read["request_kept_bytes"]) == (2, "req_sm_1", 7)
+
+
+@pytest.mark.parametrize(("which", "body"), [("request", b"the request"), ("response", b"the answer")])
+def test_show_gives_bodies_out_as_bytes(capfdbinary: pytest.CaptureFixture[bytes], which: str, body: bytes) -> None:
+    """
+    Byte for byte, and nothing else.
+    """
+    store = CaptureStore.make(user_captures())
+    store.append(a_capture())
+    store.close()
+
+    assert run_here("captures", "show", "1", "--body", which) == 0
+    assert capfdbinary.readouterr().out == body
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["show", "99"], "there is no exchange 99"),
+        (["show", "req_sm_99"], "there is no exchange 'req_sm_99'"),
+        (["show", "1", "--body", "x"], "none of a capture's"),
+        (["list", "--since", "soon"], "--since 'soon' is no time"),
+        (["list", "--since", "forever"], "--since 'forever' is no time"),
+        (["export"], "choose one of --har and --jsonl"),
+        (["export", "--har", "--jsonl"], "choose one of --har and --jsonl"),
+        (["export", "--har", "--out", "no/such/folder/x.har"], "cannot write no/such/folder/x.har"),
+        (["prune"], "say what to remove"),
+        (["prune", "--all", "--older-than", "7d"], "say what to remove"),
+        (["prune", "--older-than", "x"], "--older-than 'x' is no time"),
+    ],
+)
+def test_misuse_is_one_error(savemode: Run, folder: Path, words: list[str], found: str) -> None:
+    """
+    What was found, and a way out.
+    """
+    assert found in error_line(savemode("captures", *words))
+    assert len(fresh(folder)) == 3
+
+
+def test_body_that_was_not_kept(savemode: Run) -> None:
+    """
+    Is said to be none.
+    """
+    store = CaptureStore.make(user_captures())
+    store.append(a_capture(request_body=None))
+    store.close()
+
+    assert "no sent body" in error_line(savemode("captures", "show", "1", "--body", "sent"))
+
+
+def run_here(*words: str) -> int:
+    """
+    A command in this process whose output is bytes.
+    """
+    from savemode_cli.cli import main
+
+    before, sys.argv = sys.argv, ["savemode", *words]
+    try:
+        main()
+    except SystemExit as left:
+        return int(left.code or 0)
+    finally:
+        sys.argv = before
+
+
+def test_export_har(savemode: Run, folder: Path) -> None:
+    """
+    A file that others read and nobody else may; what is asked for, and no more.
+    """
+    done = savemode("captures", "export", "--har", "--out", "out.har", "--since", "2d")
+
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "2 exchanges written to out.har; it holds your prompts\n"
+    assert stat.S_IMODE(Path("out.har").stat().st_mode) == 0o600
+    entries = json.loads(Path("out.har").read_text())["log"]["entries"]
+    assert [one["request"]["postData"]["text"] for one in entries] == ['{"n":1}', '{"n":2}']
+    assert len(exported(*fresh(folder))) == 3
+    assert [one.name for one in Path().iterdir()] == ["out.har"]
+
+
+def test_export_jsonl_reads_back(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """
+    To standard output, a line an exchange, each of which is the capture.
+    """
+    assert run_here("captures", "export", "--jsonl") == 0
+
+    found = capfdbinary.readouterr().out.splitlines()
+    assert [read_line(one) for one in found] == fresh(folder)
+    assert [json.loads(one)["body"] for one in found] == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+def test_export_leaves_out_and_names_what_is_damaged(savemode: Run, folder: Path) -> None:
+    """
+    The rest goes on.
+    """
+    damage(folder, "UPDATE exchanges SET record = x'00' WHERE id = 2")
+
+    done = savemode("captures", "export", "--har", "--out", "out.har")
+
+    assert "warning: exchange 2 is left out: a capture is damaged" in done.err
+    assert len(json.loads(Path("out.har").read_text())["log"]["entries"]) == 2
+
+
+def test_har_is_read_by_diff_request(savemode: Run) -> None:
+    """
+    An export of ours is a HAR to our own reader.
+    """
+    store = CaptureStore.make(user_captures())
+    store.append(a_capture(request_body=b'{"model":"m","messages":[]}'))
+    store.close()
+    savemode("captures", "export", "--har", "--out", "out.har")
+
+    assert savemode("diff-request", "out.har").code == 0
+
+
+def test_prune(savemode: Run, folder: Path) -> None:
+    """
+    By age, then all.
+    """
+    assert savemode("captures", "prune", "--older-than", "7d").err == "1 exchange removed, 2 left\n"
+    read = json.loads(savemode("captures", "prune", "--all", "--json").out)
+    assert (read["removed"], read["exchanges"]) == (2, 0)
+
+
+def test_folder_of_the_configuration(savemode: Run, tmp_path: Path) -> None:
+    """
+    What `serve` was told to write, the commands read.
+    """
+    Path("savemode.toml").write_text(f'capture = "{tmp_path / "elsewhere"}"')
+    CaptureStore.make(tmp_path / "elsewhere").close()
+
+    assert savemode("captures", "list").code == 0
+
+
+SECRETS = (
+    "planted-key",
+    "planted-bearer",
+    "planted-cookie",
+    "planted-query",
+    "planted-token",
+    "planted-person",
+    "planted-set",
+)
+HEADERS = [
+    ("x-api-key", "sk-ant-planted-key"),
+    ("authorization", "Bearer planted-bearer"),
+    ("cookie", "session=planted-cookie"),
+    ("x-savemode-token", "planted-token"),
+    ("x-posthog-property-email", "planted-person"),
+    *FLAG.items(),
+]
+BODY = (
+    b'{"model":"claude-opus-5-5","max_tokens":9,"system":[{"type":"text","text":"the-prompt-that-was-asked-to-be-kept",'
+    b'"cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"hi"}]}'
+)
+
+
+def test_run_leaves_no_credential_on_disk(upstream: Upstream, tmp_path: Path) -> None:
+    """
+    Every byte of the store and of both exports, after a whole run: no key, no cookie, no query; and the banner has said
+    that prompts are kept.
+    """
+    from tests.upstream import reply
+
+    async def script(_received: Any, writer: Any) -> None:
+        writer.write(reply(headers=(("content-type", "application/json"), ("set-cookie", "planted-set"))))
+
+    upstream.script = script
+    folder = tmp_path / "kept"
+    with serving(upstream.url, "--capture", str(folder), "--ttl-policy", "always") as (one, url):
+        for path in ("", "?beta=true&key=planted-query"):
+            status, _ = post(f"{url}", BODY, HEADERS) if not path else post_query(url, path)
+            assert status == 200
+        said = one.err.wait_for(r"captures +(.*)")[1]
+        one.end()
+    files = list(folder.iterdir())
+    exports = [tmp_path / "out.har", tmp_path / "out.jsonl"]
+    for path in exports:
+        run_here("captures", "export", f"--{path.suffix[1:]}", "--dir", str(folder), "--out", str(path))
+
+    assert "hold your prompts" in said
+    assert len(fresh(folder)) == 2
+    for path in (*files, *exports):
+        content = path.read_bytes()
+        assert not [secret for secret in SECRETS if secret.encode() in content], path.name
+    assert all(b"the-prompt-that-was-asked-to-be-kept" in path.read_bytes() for path in exports)
+    # The store's own bytes are compressed: what it gives back is searched, too.
+    text = repr([(one, one.request_headers, one.response_headers) for one in fresh(folder)])
+    assert not [secret for secret in SECRETS if secret in text]
+
+
+def post_query(url: str, query: str) -> tuple[int, bytes]:
+    """
+    The same call with a query.
+    """
+    import urllib.request
+
+    request = urllib.request.Request(f"{url}/v1/messages{query}", BODY, dict(HEADERS))
+    with urllib.request.urlopen(request) as answer:
+        return answer.status, answer.read()
+
+
+def test_nothing_is_kept_unless_asked_for(upstream: Upstream) -> None:
+    """
+    Off is off.
+    """
+    with serving(upstream.url) as (_, url):
+        post(url, BODY)
+
+    assert not user_captures().exists()
+
+
+def test_bare_flag_keeps_in_the_user_s_folder(upstream: Upstream) -> None:
+    """
+    `--capture` without a value, before another option and at the end; for `run` as for `serve`.
+    """
+    call = "import os, urllib.request as u; u.urlopen(os.environ['ANTHROPIC_BASE_URL'] + '/v1/messages', b'{}').read()"
+    with running(
+        *SAVEMODE, "run", "--upstream", upstream.url, "--capture", "--keep", "7d", "--", sys.executable, "-c", call
+    ) as one:
+        assert one.end(None) == 0
+        assert "kept for 7d; captures hold your prompts" in one.err.all()
+    with serving(upstream.url, "--capture") as (second, url):
+        post(url, b"{}")
+        second.end()
+
+    assert len(fresh(user_captures())) == 2
+
+
+def test_unsafe_folder_ends_the_command_at_once(savemode: Run, tmp_path: Path) -> None:
+    """
+    One error, before a port is opened.
+    """
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+
+    done = savemode("serve", "--port", "0", "--capture", str(open_to_all))
+
+    assert "others may write" in error_line(done)
