@@ -7,13 +7,23 @@ by an assertion that names a promise.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
+from savemode_cli.core.body_replay import BodyReplay, judged
 from savemode_cli.core.caller import PRODUCTS, Caller, read_caller, read_route
 from savemode_cli.core.errors import BadHeader, BadInput
 from savemode_cli.core.messages import facts, order_errors
+from savemode_cli.core.pricing import PriceTable
 from savemode_cli.core.prompt import prompt_of
+from savemode_cli.core.recorded import Wanted
+from savemode_cli.core.replay import rates_by, replay_session, summed
 from savemode_cli.core.transform import Policy, revert, transform
 from savemode_cli.core.usage import UsageMeter
+from savemode_cli.readers.bodies import calls
+from savemode_cli.readers.files import Kind, kind_of
+from savemode_cli.readers.problems import Problems
+from savemode_cli.readers.transcripts import Ids, groups, read_group
+from tests.builders import a_price
 
 _PERSON = Caller("posthog_code", idle_prone=True)
 _TYPES = ("application/json", "text/event-stream", "text/event-stream; charset=utf-8", "text/html", "")
@@ -85,11 +95,37 @@ def prompt(data: bytes) -> None:
     assert read.total_tokens >= 0, "tokens are not negative"
 
 
+def recorded(data: bytes) -> None:
+    """
+    Any file: read as each of the kinds it might be of and replayed; what is wrong with it is counted, never raised.
+    """
+    with NamedTemporaryFile(suffix=".jsonl") as file:
+        file.write(data)
+        file.flush()
+        path, problems = Path(file.name), Problems()
+        kind_of(path)
+        (group,) = groups([path])
+        session = read_group(group, Ids(), problems)
+        sessions = [replay_session(session, _RATES, Wanted(), idle_prone=True)]
+        bodies = BodyReplay(_RATES, Wanted())
+        for kind in _KINDS:
+            for call in calls(path, kind, problems):
+                bodies.feed(judged(call, Policy("always"), "posthog_code", PRODUCTS), Policy("product"))
+    done = summed([*(one for one in sessions if one is not None), *bodies.sessions])
+    cached = {one.kinds.read_tokens + one.kinds.write_5m_tokens + one.kinds.write_1h_tokens for one in done.estimates}
+    assert len(cached) <= 1, "every policy has the same prompts"
+
+
+_KINDS: tuple[Kind, ...] = ("bodies", "body", "har")
+_RATES = rates_by(PriceTable([a_price()]))
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "upgrade": upgrade,
     "meter": meter,
     "headers": headers,
     "prompt": prompt,
+    "recorded": recorded,
 }
 
 
@@ -104,6 +140,21 @@ def seeds(target: str) -> Iterator[bytes]:
     elif target == "headers":
         yield b'/array/v1/messages\nx-posthog-flag-a: true\nx-posthog-property-$b: c\nx-posthog-properties: {"a":1}'
         yield b"/v1/messages\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\nauthorization: Bearer x"
+    elif target == "recorded":
+        used = b'"usage":{"input_tokens":3,"cache_creation_input_tokens":5000,"cache_read_input_tokens":7}'
+        said = (
+            b'{"type":"user","uuid":"u","sessionId":"s","timestamp":"2026-11-24T12:00:00Z","message":{"content":"x"}}'
+        )
+        tie = b'"parentUuid":"u","sessionId":"s","timestamp":"2026-11-24T12:0%d:00Z","requestId":"r%d"'
+        answer = b'{"type":"assistant",' + tie + b',"message":{"id":"m%d","model":"claude-opus-5-5",' + used + b"}}"
+        nested = b'{"type":"progress","data":{"agentId":"a","message":' + answer + b"}}"
+        yield b"\n".join([said, answer % (0, 0, 0), answer % (9, 1, 1), nested % (1, 2, 2)])
+        body = b'{"model":"claude-opus-5-5","messages":[{"role":"user","content":"hi"}]}'
+        yield (
+            b'{"started_at":"2026-11-24T12:00:00Z","duration_ms":7,"session":"s",' + used + b',"body":' + body + b"}\n"
+        )
+        posted = b'{"method":"POST","url":"https://a/v1/messages","headers":[],"postData":{"text":"{}"}}'
+        yield b'{"log":{"entries":[{"startedDateTime":"2026-11-24T12:00:00Z","time":7,"request":' + posted + b"}]}}"
     else:
         mark = b'"cache_control":{"type":"ephemeral"}'
         yield b'{"model":"claude-opus-5-5","system":[{"type":"text","text":"a",' + mark + b'}],"messages":[]}'
