@@ -39,6 +39,8 @@ EVERYTHING: dict[str, Any] = {
     "settlement": Settlement(123, "reported"),
     "receipt": Receipt("1h", "mixed", verified=True, cost_nusd=10, counterfactual_nusd=12, basis="reported", why="why"),
     "price_state": "fallback",
+    "edits_left_out": 1,
+    "skips_left_out": 2,
     "cost": Cost(3, 4),
     "stream": True,
     "stop_reason": "end_turn",
@@ -84,7 +86,9 @@ def test_every_field_of_an_exchange_is_kept() -> None:
     plain = an_exchange()
     changed = {name for name in EVERYTHING if EVERYTHING[name] != getattr(plain, name)}
     filled = {
-        field.name for field in dataclasses.fields(Exchange) if getattr(plain, field.name) not in (None, (), False, "")
+        field.name
+        for field in dataclasses.fields(Exchange)
+        if getattr(plain, field.name) not in (None, (), False, 0, "")
     }
 
     assert changed | filled | {"decision", "decision_after", "told"} == {
