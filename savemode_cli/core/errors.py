@@ -10,6 +10,7 @@ Rule of this file: an error is a surprise; an expected outcome (a skip, a refusa
       |- CaptureUnavailable   the disk, or another process: the captures cannot be read or written    exit 2
            |- CaptureTooNew     a newer savemode: it wrote what is to be read                           exit 2
       |- BadHeader            the client: a header or path of ours with a value that is not allowed   HTTP 400
+           |- BodyTooLarge      the client: a body that the API would not take                       HTTP 413
       |- UnknownModel         the price table: it has no row for a model; ours to mend, or --price-file's   exit 2
       |- UpstreamUnreachable  the upstream or the network in between                                HTTP 502
            |- UpstreamTimeout   the same, after waiting                                             HTTP 504
@@ -54,6 +55,18 @@ class BadHeader(SavemodeError):
     """
 
     code = "bad_header"
+    status = 400
+    api_type = "invalid_request_error"
+
+
+class BodyTooLarge(BadHeader):
+    """
+    A body larger than the API takes, which could be neither judged nor counted.
+    """
+
+    code = "body_too_large"
+    status = 413
+    api_type = "request_too_large"
 
 
 class LedgerUnavailable(SavemodeError):

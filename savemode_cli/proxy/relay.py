@@ -33,7 +33,7 @@ from savemode_cli.core.caller import (
     without_posthog_headers,
 )
 from savemode_cli.core.charge import Outcome
-from savemode_cli.core.errors import BadHeader, UpstreamUnreachable
+from savemode_cli.core.errors import BadHeader, BodyTooLarge, UpstreamUnreachable
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState, flags_in_force, gate
 from savemode_cli.core.messages import (
@@ -82,6 +82,7 @@ _HOP_BY_HOP = frozenset(
 _BETA = b"anthropic-beta"
 BUDGET_PREFIX = b"x-posthog-budget"  # ours to say; an upstream that is itself a gateway speaks of a budget of its own
 _REMEMBERED_SESSIONS = 10_000
+_MOST_SWALLOWED_BYTES = 256 * 1024 * 1024  # what the API takes at most, for batches
 _LONGEST_ERROR_BYTES = 256 * 1024  # an error body longer than this is passed on unread
 
 CLOSED = GateState(on=False, why="not judged")
@@ -365,7 +366,8 @@ class Relay:
                     inbound.body = b""
                     out = self._answer(response, journal)
             except BadHeader as error:
-                out = self._refuse(journal, 400, "invalid_request_error", f"{error.message}; {error.hint}")
+                await _swallow(inbound.body)
+                out = self._refuse(journal, error.status, error.api_type, f"{error.message}; {error.hint}")
             except UpstreamUnreachable as error:
                 journal.outcome = "client_gone" if inbound.gone else "unreachable"
                 out = self._refuse(journal, error.status, error.api_type, error.message)
@@ -409,8 +411,11 @@ class Relay:
         journal.product = caller.product
         journal.gate = gate(caller.flags, self._env_value(), debug=settings.debug)
         journal.trace_id, journal.session = caller.trace_id, caller.session_id
+        is_call = route.kind == "messages" and inbound.method == "POST"
+        if is_call and not isinstance(inbound.body, bytes):
+            raise BodyTooLarge(f"the body is larger than {MAX_BODY_BYTES:,} bytes", hint="the API takes no more")
         headers = self._headers(inbound)
-        if route.kind == "messages" and inbound.method == "POST":
+        if is_call:
             self._upgrade(inbound, caller, journal)
             if journal.edited and settings.beta_header:
                 headers = _with_beta(headers)
@@ -464,8 +469,7 @@ class Relay:
 
     def _upgrade(self, inbound: Inbound, caller: Caller, journal: _Journal) -> None:
         body = inbound.body
-        if not isinstance(body, bytes):
-            return journal.skip("too-large", "the body is larger than the API takes")
+        assert isinstance(body, bytes)  # noqa: S101 - a larger one was refused
         if _header(inbound.headers, b"content-encoding") not in (b"", b"identity"):
             return journal.skip("encoded", "the body is compressed")
         known = facts(body)
@@ -603,6 +607,18 @@ def request_id(now: datetime) -> str:
     two commits dearer the longer the ledger is: by a third with 300,000 charges. In order they cost the same for ever.
     """
     return f"req_sm_{int(now.timestamp() * 1000):011x}{token_hex(5)[:9]}"
+
+
+async def _swallow(body: bytes | httpx.AsyncByteStream) -> None:
+    """
+    Read what is still being sent: a client that cannot send the rest would never read why it need not.
+    """
+    size = 0
+    if not isinstance(body, bytes):
+        async for piece in body:
+            size += len(piece)
+            if size > _MOST_SWALLOWED_BYTES:
+                return
 
 
 def _size(inbound: Inbound) -> int:
