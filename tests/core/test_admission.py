@@ -18,13 +18,14 @@ from savemode_cli.core.admission import (
     Refused,
     Standing,
     check_limits,
+    check_nusd,
     decide,
     refusal,
     refusal_message,
     unaccounted,
 )
 from savemode_cli.core.budget import Budget, Window, limit_of
-from savemode_cli.core.tiers import guard
+from savemode_cli.core.tiers import MOST_NUSD, guard
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 USD = 10**9
@@ -322,3 +323,84 @@ def test_limit_without_key() -> None:
     """
     with pytest.raises(ValueError, match="not counted under"):
         check_limits(HOLD, [standing(0).limit])
+
+
+@pytest.mark.parametrize(
+    ("spent", "held", "ask", "strict", "reason"),
+    [
+        (9, 0, 99, False, None),
+        (10, 0, 1, False, "spent"),
+        (9, 1, 1, False, "held"),
+        (10, 1, 1, False, "spent"),
+        (9, 0, 1, True, None),
+        (9, 0, 2, True, "ask"),
+        (9, 1, 1, True, "held"),
+        (9, 1, 2, True, "ask"),
+        (8, 1, 2, True, "held"),
+    ],
+)
+def test_rule_to_the_nano_dollar(spent: int, held: int, ask: int, strict: bool, reason: str | None) -> None:
+    """
+    A cap of ten nano-dollars: what exactly fits fits, what exactly waits is waited for.
+    """
+    one = Standing(limit_of(Budget("b", 10, strict=strict), "", NOW), Balance(spent, 0, held))
+
+    assert one.reason(ask) == reason
+    assert one.left_nusd == max(0, 10 - spent - held)
+
+
+def test_of_two_budgets_used_alike_the_smaller_rest_is_reported() -> None:
+    """
+    Half of each is used; the one with less left is the tighter.
+    """
+    small, large = standing(5, limit=10, name="small"), standing(50, limit=100, name="large")
+
+    for order in ((small, large), (large, small)):
+        decision = decide(HOLD, order, override=False)
+        assert isinstance(decision, Allowed)
+        assert decision.standing == small
+
+
+def test_tightness_is_the_share_and_not_the_sum() -> None:
+    """
+    A small budget nearly used up is tighter than a large one of which more is spent.
+    """
+    small, large = standing(9, limit=10, name="small"), standing(50, limit=100, name="large")
+    decision = decide(HOLD, (large, small), override=False)
+
+    assert isinstance(decision, Allowed)
+    assert decision.standing == small
+
+
+def test_later_standings() -> None:
+    """
+    The same limits with other balances: the status is that of the tightest then, and an override stays one.
+    """
+    small, large = standing(1, limit=10, name="small"), standing(10, limit=100, name="large")
+    allowed = decide(HOLD, (small, large), override=False)
+    assert isinstance(allowed, Allowed)
+    moved = {"small": Balance(2 * USD), "large": Balance(90 * USD)}
+    after = allowed.after([moved[one.limit.budget.name] for one in allowed.standings])
+    assert after.standing is not None
+
+    assert (after.status, after.standing.limit.budget.name) == ("warn", "large")
+    let_through = replace(allowed, status="override")
+    assert let_through.after([Balance(99 * USD)] * 2).status == "override"
+    assert Allowed(None, "unknown").after([]).status == "unknown"
+
+
+@pytest.mark.parametrize("nusd", [0, 1, MOST_NUSD])
+def test_an_amount_is_one(nusd: int) -> None:
+    """
+    From nothing to the most there is.
+    """
+    assert check_nusd(nusd) == nusd
+
+
+@pytest.mark.parametrize("nusd", [-1, MOST_NUSD + 1])
+def test_what_is_no_amount(nusd: int) -> None:
+    """
+    One less, one more.
+    """
+    with pytest.raises(ValueError, match="no amount"):
+        check_nusd(nusd)

@@ -3,13 +3,26 @@ What a request is charged: sized before it is sent, settled by how it ended.
 """
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.budget import Budget, limit_of
-from savemode_cli.core.charge import Outcome, Settlement, ask_nusd, expected_nusd, settlement
+from savemode_cli.core.charge import (
+    Outcome,
+    Settlement,
+    ask_nusd,
+    ceiling_nusd,
+    estimated,
+    expected_nusd,
+    opening_nusd,
+    settlement,
+)
+from savemode_cli.core.messages import Facts
+from savemode_cli.core.pricing import Usage
+from tests.builders import a_price, usd
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -112,3 +125,65 @@ def test_strict_budget_holds_the_ceiling() -> None:
 
     assert ask_nusd([loose, off], 1, 7) == 1
     assert ask_nusd([loose, strict], 1, 7) == 7
+
+
+# A token written for an hour costs 8,000 nano-dollars, one of output 20,000; fast mode doubles, US inference is x 1.1.
+FAST = a_price(fast=usd("8 40 10 16 0.40"), us_multiplier=Decimal("1.1"))
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "fast", "ceiling"),
+    [
+        (10, False, (700 * 8_000 + 10 * 20_000) * 11 // 10),
+        (0, False, 700 * 8_000 * 11 // 10),
+        (-5, False, 700 * 8_000 * 11 // 10),
+        (None, False, (700 * 8_000 + 128_000 * 20_000) * 11 // 10),
+        (10, True, (700 * 16_000 + 10 * 40_000) * 11 // 10),
+    ],
+)
+def test_ceiling(max_tokens: int | None, fast: bool, ceiling: int) -> None:
+    """
+    Every byte a token written for an hour, every token of output that is allowed, at US rates.
+    """
+    assert ceiling_nusd(Facts(max_tokens=max_tokens, fast=fast), 700, FAST) == ceiling
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "fast", "opening"),
+    [
+        (10, False, 200 * 8_000 + 10 * 20_000),
+        (0, False, 200 * 8_000),
+        (-5, False, 200 * 8_000),
+        (5_000, False, 200 * 8_000 + 4_000 * 20_000),
+        (None, False, 200 * 8_000 + 4_000 * 20_000),
+        (10, True, 200 * 16_000 + 10 * 40_000),
+    ],
+)
+def test_opening(max_tokens: int | None, fast: bool, opening: int) -> None:
+    """
+    A token for each 3.5 bytes, and an answer of some pages at most.
+    """
+    assert opening_nusd(Facts(max_tokens=max_tokens, fast=fast), 700, FAST) == opening
+
+
+@pytest.mark.parametrize(("chars", "tokens"), [(0, 3), (12, 3), (13, 4), (4000, 1000)])
+def test_cut_short(chars: int, tokens: int) -> None:
+    """
+    Four characters a token, rounded up, and never less than was reported.
+    """
+    assert estimated(Usage(output_tokens=3), chars) == Usage(output_tokens=tokens)
+
+
+def test_broken_without_a_count_costs_what_was_held() -> None:
+    """
+    Also where nothing was held.
+    """
+    assert settlement("broken", None, final=False, held_nusd=0) == Settlement(0, "held")
+
+
+def test_body_of_one_byte() -> None:
+    """
+    The smallest body that grew by all of itself is held at the ceiling, if the session has a past.
+    """
+    assert expected_nusd((1,), 100, 50, body_bytes=1, new_bytes=1) == 100
+    assert expected_nusd((1,), 100, 50, body_bytes=1, new_bytes=0) == 2

@@ -189,3 +189,13 @@ def test_machines_get_the_exact_amount(nusd: int) -> None:
     assert parse_usd(exact_usd(nusd)) == nusd
     assert shown is not None
     assert nusd - 10_000_000 < shown <= nusd
+
+
+def test_the_smallest_budget_is_one() -> None:
+    """
+    A nano-dollar is a cap; nothing, and less than nothing, is none.
+    """
+    assert (guard(1, 0).status, guard(1, 1).status) == ("ok", "exceeded")
+    assert (guard(0, 0).status, guard(-1, 0).status) == (None, None)
+    assert (advise(1, 0).state, advise(1, 1).state) == ("ok", "blocked")
+    assert (advise(0, 0).state, advise(-1, 0).state) == ("disabled", "disabled")
