@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from savemode_cli.cli.serve import compose
@@ -229,9 +230,16 @@ class RunningProxy:
 
 
 @contextmanager
-def running_proxy(upstream: str, *, sinks: Sequence[Sink] = (), **options: Any) -> Iterator[RunningProxy]:
+def running_proxy(
+    upstream: str,
+    *,
+    sinks: Sequence[Sink] = (),
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    **options: Any,
+) -> Iterator[RunningProxy]:
     """
-    The real proxy, composed as `savemode serve` composes it, on a free port; `sinks` are told of every exchange.
+    The real proxy, composed as `savemode serve` composes it, on a free port; `sinks` are told of every exchange, `now` is
+    the time that it goes by.
     """
     exchanges: list[Exchange] = []
     announced: list[tuple[str, str]] = []
@@ -242,6 +250,7 @@ def running_proxy(upstream: str, *, sinks: Sequence[Sink] = (), **options: Any) 
         lambda event, text: announced.append((event, text)),
         handle_signals=False,
         sinks=sinks,
+        now=now,
     )
     proxy.server.main_loop = lambda: _ticks(proxy.server)  # type: ignore[method-assign]
     thread = threading.Thread(target=lambda: asyncio.run(proxy.serve()))

@@ -2,14 +2,16 @@
 The sink: it writes what it is told, never makes a request wait or fail, and says a trouble once.
 """
 
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
+from asyncio import StreamWriter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,16 @@ from savemode_cli.captures.sink import CaptureSink, counted
 from savemode_cli.captures.store import CaptureStore
 from savemode_cli.core.capture import Capture
 from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.messages import facts
+from savemode_cli.core.receipt import Receipt, Shadow, receipt
 from savemode_cli.core.record import Content, Record
 from savemode_cli.core.transform import apply
+from savemode_cli.prices import load_prices
 from tests.builders import an_exchange
 from tests.captures.test_store import fresh
 from tests.conftest import FLAG
 from tests.proxy.wire import exchange, request
-from tests.upstream import ANSWER, Upstream, running_proxy
+from tests.upstream import ANSWER, Received, Upstream, reply, running_proxy
 
 ROOT = Path(__file__).parents[2]
 MARKED = (
@@ -419,3 +424,72 @@ def test_counted() -> None:
     One was, several were.
     """
     assert (counted(1, "hold"), counted(2, "hold")) == ("1 hold was", "2 holds were")
+
+
+def test_captures_hold_what_receipts_are_made_from(opened: Open, folder: Path, upstream: Upstream) -> None:
+    """
+    From what is on disk alone, in its order, come the receipts that were printed: to the nano-dollar, pauses included.
+    """
+    start = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    clock = [start]
+    usages = iter([(0, 30_000), (30_000, 500), (30_500, 700), (0, 31_200)])
+
+    async def script(_received: Received, writer: StreamWriter) -> None:
+        read, written = next(usages)
+        clock[0] += timedelta(seconds=40)  # the answer takes its time
+        writer.write(reply(says(read, written)))
+
+    upstream.script = script
+    sink = opened(upstream=upstream.url)
+    with running_proxy(upstream.url, sinks=[sink], now=lambda: clock[0], ttl_policy="always") as proxy:
+        for number, pause in enumerate((0, 60, 1200, 7200)):
+            clock[0] += timedelta(seconds=pause)
+            exchange(proxy.port, request("POST", "/v1/messages", MARKED, *FLAG.items()))
+            proxy.exchange(number)
+        printed = [one.receipt for one in proxy.exchanges]
+    sink.close()
+
+    assert replayed(fresh(folder)) == printed
+    # Dearer writes, and after the pause of 20 minutes a rewrite saved.
+    differences = [one.difference_nusd for one in printed if one is not None]
+    assert [difference is not None and difference > 0 for difference in differences] == [True, True, False, True]
+    assert fresh(folder)[0].ended_at == start + timedelta(seconds=40)
+
+
+def says(read: int, written: int) -> bytes:
+    """
+    A message that read and wrote so much of the cache, for an hour.
+    """
+    usage = {
+        "input_tokens": 3,
+        "output_tokens": 5,
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": written},
+    }
+    return json.dumps({"type": "message", "model": "claude-opus-5-5", "content": [], "usage": usage}).encode()
+
+
+def replayed(captures: list[Capture]) -> list[Receipt | None]:
+    """
+    The receipts of a store's captures, made anew.
+    """
+    table = load_prices(None)
+    shadows: dict[str, Shadow | None] = {}
+    receipts: list[Receipt | None] = []
+    for one in captures:
+        seen = one.exchange
+        assert one.request_body is not None
+        cache = f"{seen.session} {seen.model}"
+        made, shadows[cache] = receipt(
+            shadows.get(cache),
+            facts(one.request_body),
+            one.sent_edits,
+            seen.usage,
+            lambda used, one=one, seen=seen: table.bill(used, one.answered_by or seen.model, seen.started_at),  # type: ignore[misc]
+            seen.started_at,
+            one.ended_at,
+            final=seen.settlement is not None and seen.settlement.basis == "reported",
+        )
+        receipts.append(made)
+    return receipts
