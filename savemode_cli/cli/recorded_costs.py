@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from savemode_cli.cli.captured import calls_in, holds_bodies
 from savemode_cli.core.messages import facts
 from savemode_cli.core.pricing import PriceTable, Usage
 from savemode_cli.core.rehearsal import Request
-from savemode_cli.readers.bodies import calls
 from savemode_cli.readers.files import Kind, kind_of, walk
 from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.transcripts import Ids, groups, read_group
@@ -25,7 +25,7 @@ def recorded_files(name: str) -> list[tuple[Path, Kind]]:
     if name == "-" or not path.exists():
         return []
     known = ((file, kind_of(file)) for file in walk([name]))
-    return [(file, kind) for file, kind in known if kind in ("transcript", "bodies", "body", "har")]
+    return [(file, kind) for file, kind in known if kind == "transcript" or holds_bodies(file, kind)]
 
 
 def recorded_costs(files: Sequence[tuple[Path, Kind]], prices: PriceTable, problems: Problems) -> list[Request]:
@@ -50,7 +50,7 @@ def _in_bodies(files: Sequence[tuple[Path, Kind]], prices: PriceTable, problems:
     for path, kind in files:
         if kind == "transcript":
             continue
-        for call in calls(path, kind, problems):
+        for call in calls_in(path, kind, problems):
             if call.usage is None or call.started_at is None:
                 problems.add(call.place, None, f"no {'usage' if call.usage is None else 'time'} was recorded")
                 continue

@@ -28,12 +28,10 @@ if TYPE_CHECKING:
     from savemode_cli.readers.problems import Problems
     from savemode_cli.views.replay import Shown
 
-_BODIES = ("bodies", "body", "har")
-
 
 def replay(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Transcripts, request bodies, HAR files, or folders.")
+        list[str], typer.Argument(metavar="PATH...", help="Transcripts, captures, bodies, HAR files, or folders.")
     ],
     product: options.Product = None,
     ttl_policy: options.TtlPolicy = None,
@@ -83,13 +81,14 @@ def replay(
 
 
 def _found(paths: Sequence[str]) -> "list[tuple[Path, Kind]]":
+    from savemode_cli.cli.captured import holds_bodies
     from savemode_cli.readers.files import kind_of, walk
 
     found = [(path, kind_of(path)) for path in walk(paths)]
-    if not any(kind == "transcript" or kind in _BODIES for _, kind in found):
+    if not any(kind == "transcript" or holds_bodies(path, kind) for path, kind in found):
         raise BadInput(
             f"{', '.join(paths)}: nothing recorded was found in {len(found):,} files",
-            hint="give the folder of Claude Code's transcripts, like ~/.claude/projects, or recorded bodies",
+            hint="give the folder of Claude Code's transcripts, like ~/.claude/projects, of captures, or recorded bodies",
         )
     return found
 
@@ -121,13 +120,14 @@ def _replayed(
     jobs: int,
     seen: "Callable[[Judged], None]",
 ) -> "Shown":
+    from savemode_cli.cli.captured import holds_bodies
     from savemode_cli.cli.replay_bodies import replay_bodies
     from savemode_cli.core.replay import rates_by, summed
     from savemode_cli.prices import load_prices
     from savemode_cli.readers.problems import Problems
 
     problems = Problems()
-    bodies = [(path, kind) for path, kind in found if kind in _BODIES]
+    bodies = [(path, kind) for path, kind in found if holds_bodies(path, kind)]
     transcripts = [path for path, kind in found if kind == "transcript"]
     with _progress(sum(path.stat().st_size for path in (*transcripts, *(path for path, _ in bodies)))) as advance:
         sessions = list(_transcripts(transcripts, settings, wanted, jobs, problems, advance))

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from heapq import heappop, heappush, heappushpop
 from pathlib import Path
 
+from savemode_cli.cli.captured import calls_in
 from savemode_cli.config import Settings
 from savemode_cli.core.body_replay import BodyReplay, Judged, Upgrades, judged
 from savemode_cli.core.errors import BadInput
 from savemode_cli.core.recorded import Call, Wanted
 from savemode_cli.core.replay import RatesOf, SessionReplay
-from savemode_cli.readers.bodies import calls
 from savemode_cli.readers.files import Kind
 from savemode_cli.readers.problems import Problems
 
@@ -61,7 +61,7 @@ def replay_bodies(
 
 def _calls(files: Sequence[tuple[Path, Kind]], problems: Problems, advance: Callable[[int], None]) -> Iterator[Call]:
     for path, kind in files:
-        yield from calls(path, kind, problems)
+        yield from calls_in(path, kind, problems)
         advance(path.stat().st_size)
 
 
