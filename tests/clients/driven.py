@@ -1,9 +1,10 @@
 """
-Real clients in processes of their own: where they are, and how a test tells one what to do.
+Real clients in processes of their own: where they are, how a test tells one what to do, and what it sent.
 
 Rule of this file: nothing of this process reaches them, neither its packages nor its environment.
 """
 
+import http.client
 import json
 import os
 import queue
@@ -16,6 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.streams import MODEL
+from tests.upstream import Received
 
 FOLDER = os.environ.get("SAVEMODE_TEST_CLIENTS")
 """Where `.ci/clients` installed them; read as the tests are collected, for each test's environment is cleaned."""
@@ -200,3 +204,28 @@ class ClaudeCode:
             timeout=PATIENCE_S,
             check=False,
         )
+
+
+def headers(received: Received, *left_out: str) -> list[tuple[str, str]]:
+    """
+    The headers that reached the upstream, without those about the connection, in alphabetical order.
+    """
+    ignored = {"host", "connection", *left_out}
+    return sorted((name.lower(), value) for name, value in received.headers if name.lower() not in ignored)
+
+
+def stream_of_another_client(port: int, max_tokens: int = 64) -> bytes:
+    """
+    A streamed call, read to its end: the driver does one call at a time.
+    """
+    call = {
+        "model": MODEL,
+        "max_tokens": max_tokens,
+        "messages": [{"role": "user", "content": "hello"}],
+        "stream": True,
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", "/v1/messages", json.dumps(call))
+    body = connection.getresponse().read()
+    connection.close()
+    return body

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.driven import FOLDER, NO_FOLDER, PATIENCE_S, ClaudeCode
-from tests.clients.test_sdks import headers, stream_of_another_client
+from tests.clients.driven import FOLDER, NO_FOLDER, PATIENCE_S, ClaudeCode, headers, stream_of_another_client
 from tests.conftest import FLAG
 from tests.streams import (
     END,

@@ -6,7 +6,6 @@ Every claim is made to each of them in a process of its own. What only this proc
 
 import asyncio
 import gzip
-import http.client
 import json
 import socket
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.driven import FOLDER, NO_FOLDER, Sdk
+from tests.clients.driven import FOLDER, NO_FOLDER, Sdk, headers, stream_of_another_client
 from tests.conftest import FLAG
 from tests.streams import (
     END,
@@ -82,31 +81,12 @@ STATUSES = {
 }
 
 
-def headers(received: Received, *left_out: str) -> list[tuple[str, str]]:
-    """
-    The headers that reached the upstream, without those about the connection, in alphabetical order.
-    """
-    ignored = {"host", "connection", *left_out}
-    return sorted((name.lower(), value) for name, value in received.headers if name.lower() not in ignored)
-
-
 def said(done: Any) -> str:
     """
     The text of a message's last block.
     """
     words: str = done.result["content"][-1]["text"]
     return words
-
-
-def stream_of_another_client(port: int, max_tokens: int = 64) -> bytes:
-    """
-    A streamed call, read to its end: the driver does one call at a time.
-    """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("POST", "/v1/messages", json.dumps({**CALL, "stream": True, "max_tokens": max_tokens}))
-    body = connection.getresponse().read()
-    connection.close()
-    return body
 
 
 def test_version(sdk: Sdk) -> None:
