@@ -45,11 +45,11 @@ def archive(captures: Iterable[Capture], version: str) -> Iterator[bytes]:
     """
     creator = msgspec.json.encode({"name": "savemode", "version": version})
     yield b'{"log":{"version":"1.2","creator":' + creator + b',"entries":['
-    comma = b"\n"
+    comma = b""
     for capture in captures:
         yield comma + msgspec.json.encode(entry(capture))
-        comma = b",\n"
-    yield b"\n]}}\n"
+        comma = b","
+    yield b"]}}\n"
 
 
 def entry(capture: Capture) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savemode_cli.captures import store as captures_store
 from savemode_cli.captures.file import FILE_NAME
 from savemode_cli.captures.store import CaptureStore, Filter
 from savemode_cli.core.capture import Capture
@@ -241,21 +240,6 @@ def test_pruned_while_it_is_read_is_left_out(store: CaptureStore, folder: Path) 
     with pytest.raises(BadInput, match="there is no exchange 2"):
         other.get(2)
     other.close()
-
-
-def test_memory_of_pieces_is_bounded(store: CaptureStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What writer and reader remember is let go of in time, and nothing depends on it.
-    """
-    monkeypatch.setattr(captures_store, "_MOST_REMEMBERED", 5)
-    monkeypatch.setattr(captures_store, "_MOST_IN_TURNS_BYTES", 10_000)
-    monkeypatch.setattr(captures_store, "_MOST_READ_BYTES", 2_000)
-    bodies = turns(8, marked=True)
-    numbers = [store.append(turn(body, session=f"s{number % 3}")) for number, body in enumerate(bodies)]
-
-    assert [store.get(number).request_body for number in numbers] == bodies
-    assert store._read_bytes <= 2_000
-    assert len(store._turns) < 3
 
 
 def test_failed_append_leaves_nothing(store: CaptureStore) -> None:

@@ -186,6 +186,25 @@ def test_body_that_was_not_kept_is_said_to_be_missing() -> None:
     assert one["response"]["content"]["size"] == 50
 
 
+def test_body_that_there_was_none_of_is_not_missing() -> None:
+    """
+    A GET has none, and an answer that never came.
+    """
+    (one,) = exported(
+        a_capture(exchange=an_exchange(request_bytes=0, response_bytes=0), request_body=None, response_body=None)
+    )
+
+    assert "comment" not in one["request"]
+    assert "comment" not in one["response"]["content"]
+
+
+def test_archive_is_one_line() -> None:
+    """
+    So that what tells files by their first line knows it.
+    """
+    assert b"".join(archive([a_capture(), a_capture()], "1")).count(b"\n") == 1
+
+
 def test_entry_holds_the_receipt() -> None:
     """
     What savemode knows of it stands under a name of its own, as the format has it.
