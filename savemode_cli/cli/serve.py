@@ -207,7 +207,7 @@ def compose(
         recent.append(shortened(told.exchange))
         record(told.exchange)
         for sink in sinks:
-            sink.keep(told)
+            sink.keep(told if sink.wants_content else told.without_content())
 
     accounts = open_accounts(settings, announce)
     flags = open_flags(settings, announce)

@@ -6,7 +6,7 @@ it picks the headers it keeps by name; nothing here has been cleaned of credenti
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -44,6 +44,12 @@ class Record:
     content: Content | None = None
     ended_at: datetime | None = None
     answered_by: str | None = None
+
+    def without_content(self) -> "Record":
+        """
+        The same for a sink that was not asked for content: another one may be there that was.
+        """
+        return self if self.content is None else replace(self, content=None)
 
 
 class Part(Protocol):

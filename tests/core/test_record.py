@@ -15,3 +15,13 @@ def test_content_does_not_say_what_it_holds() -> None:
 
     for secret in ("sk-ant", "secret", "prompt", "an answer"):
         assert secret not in shown
+
+
+def test_content_can_be_left_out() -> None:
+    """
+    Exchange and caller stay as they were.
+    """
+    record = Record(an_exchange(), content=Content([], b"a prompt"))
+
+    assert record.without_content() == Record(an_exchange())
+    assert record.without_content().without_content() == Record(an_exchange())

@@ -70,6 +70,19 @@ def test_a_sink_knows_the_caller_and_not_what_was_said(upstream: Upstream) -> No
     assert record.exchange.upgraded == 1
 
 
+def test_content_goes_to_those_only_who_want_it(upstream: Upstream) -> None:
+    """
+    Beside a sink that keeps content one that must not see it still does not.
+    """
+    curious, discreet = Listener(wants_content=True), Listener()
+    with running_proxy(upstream.url, sinks=[curious, discreet]) as proxy:
+        exchange(proxy.port, request("POST", "/v1/messages", MARKED, *HEADERS))
+        proxy.exchange()
+
+    assert curious.records[0].content is not None
+    assert discreet.records[0].content is None
+
+
 def test_content_is_what_the_client_sent_and_the_upstream_answered(upstream: Upstream) -> None:
     """
     The body before the edits, which give the one on the wire; headers and answer as they came.
