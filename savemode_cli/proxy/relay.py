@@ -366,7 +366,8 @@ class Relay:
                     inbound.body = b""
                     out = self._answer(response, journal)
             except BadHeader as error:
-                await _swallow(inbound.body)
+                if isinstance(error, BodyTooLarge):
+                    await _swallow(inbound.body)
                 out = self._refuse(journal, error.status, error.api_type, f"{error.message}; {error.hint}")
             except UpstreamUnreachable as error:
                 journal.outcome = "client_gone" if inbound.gone else "unreachable"
