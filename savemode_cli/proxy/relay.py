@@ -366,8 +366,7 @@ class Relay:
                     inbound.body = b""
                     out = self._answer(response, journal)
             except BadHeader as error:
-                if isinstance(error, BodyTooLarge):
-                    await _swallow(inbound.body)
+                await _swallow(inbound.body, error)
                 out = self._refuse(journal, error.status, error.api_type, f"{error.message}; {error.hint}")
             except UpstreamUnreachable as error:
                 journal.outcome = "client_gone" if inbound.gone else "unreachable"
@@ -610,12 +609,12 @@ def request_id(now: datetime) -> str:
     return f"req_sm_{int(now.timestamp() * 1000):011x}{token_hex(5)[:9]}"
 
 
-async def _swallow(body: bytes | httpx.AsyncByteStream) -> None:
+async def _swallow(body: bytes | httpx.AsyncByteStream, error: BadHeader) -> None:
     """
-    Read what is still being sent: a client that cannot send the rest would never read why it need not.
+    Where a body is too large, read on: a client that cannot send the rest would never read why it need not.
     """
     size = 0
-    if not isinstance(body, bytes):
+    if isinstance(error, BodyTooLarge) and not isinstance(body, bytes):
         async for piece in body:
             size += len(piece)
             if size > _MOST_SWALLOWED_BYTES:
