@@ -17,7 +17,7 @@ from savemode_cli.cli import options
 
 if TYPE_CHECKING:
     from savemode_cli.config import Settings
-    from savemode_cli.views.doctor import Finding
+    from savemode_cli.views.doctor import Finding, Level
 
 _PATIENCE_S = 5.0
 _OLD_DAYS = 60
@@ -111,8 +111,6 @@ def _upstream(settings: "Settings") -> "Iterator[Finding]":
     """
     Any answer will do: without a key there is nothing but errors to be had.
     """
-    import httpx
-
     from savemode_cli.config import proxy_for
     from savemode_cli.views.doctor import Finding
 
@@ -121,14 +119,10 @@ def _upstream(settings: "Settings") -> "Iterator[Finding]":
         return
     via = proxy_for(settings.upstream)
     began = datetime.now(UTC)
-    try:
-        with httpx.Client(proxy=via, trust_env=False, timeout=_PATIENCE_S) as client:
-            status = client.head(settings.upstream).status_code
-    except httpx.HTTPError as error:
-        # The words of the exception may hold an address with a password.
-        why = "it did not answer in time" if isinstance(error, httpx.TimeoutException) else "no connection"
+    status = _status_of(settings.upstream)
+    if isinstance(status, str):
         fix = "check the network, --upstream" + (", and the HTTP proxy that the environment names" if via else "")
-        yield Finding("WARN", "upstream", f"{settings.upstream}: {why}", fix)
+        yield Finding("WARN", "upstream", f"{settings.upstream}: {status}", fix)
         return
     took_ms = (datetime.now(UTC) - began).total_seconds() * 1000
     if status >= 500:
@@ -137,6 +131,23 @@ def _upstream(settings: "Settings") -> "Iterator[Finding]":
         return
     through = " through an HTTP proxy" if via else ""
     yield Finding("OK", "upstream", f"{settings.upstream} answers{through} ({took_ms:.0f} ms with the connection)")
+
+
+def _status_of(url: str) -> int | str:
+    """
+    The status of an answer without a key, or why there is none: the words of an exception may hold a password.
+    """
+    import httpx
+
+    from savemode_cli.config import proxy_for
+
+    try:
+        with httpx.Client(proxy=proxy_for(url), trust_env=False, timeout=_PATIENCE_S) as client:
+            return client.head(url).status_code
+    except httpx.TimeoutException:
+        return "it did not answer in time"
+    except httpx.HTTPError:
+        return "no connection"
 
 
 def _gate(settings: "Settings") -> "Iterator[Finding]":
@@ -238,6 +249,59 @@ def _no_ledger(settings: "Settings", shown: str, file: Path) -> "Iterator[Findin
         yield Finding("INFO", "budget", "no cap: spend is counted, and nothing is refused", "savemode budget set 20")
 
 
+def _telemetry(settings: "Settings") -> "Iterator[Finding]":
+    """
+    Where events go, whether somebody is there, and what waits for the next start.
+    """
+    from savemode_cli.views.doctor import Finding
+
+    if not settings.sends_events:
+        if settings.posthog_api_key is None:
+            yield Finding("INFO", "telemetry", "no key: nothing is sent to PostHog", "export POSTHOG_API_KEY=phc_...")
+        else:
+            yield Finding("INFO", "telemetry", "switched off: nothing is sent to PostHog")
+        return
+    status = _status_of(settings.posthog_host)
+    content = "prompts and answers included" if settings.telemetry_content else "without prompts and answers"
+    if isinstance(status, str):
+        fix = "events wait in a file meanwhile; check POSTHOG_HOST and the network"
+        yield Finding("WARN", "telemetry", f"{settings.posthog_host}: {status}", fix)
+    else:
+        yield Finding("OK", "telemetry", f"events go to {settings.posthog_host}, {content}")
+    waiting = sum(path.stat().st_size for path in settings.spool_folder.glob("events-*.jsonl"))
+    if waiting:
+        yield Finding("INFO", "telemetry", f"{waiting:,} bytes of events wait for the next savemode serve")
+
+
+def _captures(settings: "Settings") -> "Iterator[Finding]":
+    """
+    What is kept of what was said; looked at only, so a folder that is not there is not made.
+    """
+    from savemode_cli.captures.file import file_of
+    from savemode_cli.captures.store import CaptureStore
+    from savemode_cli.config import user_captures
+    from savemode_cli.core.errors import SavemodeError
+    from savemode_cli.views.doctor import Finding
+
+    folder = settings.capture or user_captures()
+    if not file_of(folder).exists():
+        said = "on, nothing was kept yet" if settings.capture else "off: nothing that is said is kept"
+        yield Finding("OK", "captures", said)
+        return
+    try:
+        store = CaptureStore.open(folder)
+        try:
+            stats = store.stats()
+        finally:
+            store.close()
+    except SavemodeError as error:
+        yield Finding("WARN", "captures", error.message, error.hint)
+        return
+    level: Level = "OK" if settings.capture else "INFO"
+    said = f"{stats.exchanges:,} calls, prompts included, in {folder}"
+    yield Finding(level, "captures", said, "savemode captures list; savemode captures prune")
+
+
 def _clients(_settings: "Settings") -> "Iterator[Finding]":
     """
     What clients started from this shell would do to the cache themselves.
@@ -255,5 +319,7 @@ _CHECKS: tuple[Callable[["Settings"], "Iterator[Finding]"], ...] = (
     _gate,
     _prices,
     _ledger,
+    _captures,
+    _telemetry,
     _clients,
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from savemode_cli.captures.store import CaptureStore
 from savemode_cli.core.admission import Hold
 from savemode_cli.core.budget import Budget, limit_of
 from savemode_cli.ledgers import open_ledger
@@ -224,6 +225,54 @@ def test_no_cap(examined: Any) -> None:
     ledger.close()
 
     assert examined("--ledger", "sqlite:///ledger.db")["budget"][0] == "INFO"
+
+
+def test_no_key_no_telemetry(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Nothing is sent, and that is said; also where it was switched off.
+    """
+    assert examined()["telemetry"][:2] == ("INFO", "no key: nothing is sent to PostHog")
+    monkeypatch.setenv("POSTHOG_API_KEY", "phc_made_up")
+    monkeypatch.setenv("SAVEMODE_TELEMETRY", "false")
+    assert examined()["telemetry"][:2] == ("INFO", "switched off: nothing is sent to PostHog")
+
+
+def test_telemetry(examined: Any, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where events go, and what waits; the key is not shown, nor sent to ask.
+    """
+    monkeypatch.setenv("POSTHOG_API_KEY", "phc_made_up")
+    monkeypatch.setenv("POSTHOG_HOST", upstream.url)
+    level, text, _ = examined()["telemetry"]
+
+    assert (level, text) == ("OK", f"events go to {upstream.url}, without prompts and answers")
+    assert all("phc_" not in str(one.headers) + one.target for one in upstream.received)
+
+
+def test_telemetry_nobody_takes(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An address that does not answer is something to mend.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    monkeypatch.setenv("POSTHOG_API_KEY", "phc_made_up")
+    monkeypatch.setenv("POSTHOG_HOST", f"http://127.0.0.1:{port}")
+
+    assert examined(code=1)["telemetry"][0] == "WARN"
+
+
+def test_captures(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Off, on and empty, there, and broken; none is made by looking.
+    """
+    assert examined()["captures"] == ("OK", "off: nothing that is said is kept", "")
+    monkeypatch.setenv("SAVEMODE_CAPTURE", "kept")
+    assert examined()["captures"][1] == "on, nothing was kept yet"
+    assert not Path("kept").exists()
+    CaptureStore.make(Path("kept")).close()
+    assert examined()["captures"][:2] == ("OK", "0 calls, prompts included, in kept")
+    next(Path("kept").glob("*.sqlite3")).write_bytes(b"no database" * 500)
+    assert examined(code=1)["captures"][0] == "WARN"
 
 
 def test_variables_of_clients(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
