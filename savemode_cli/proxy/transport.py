@@ -6,9 +6,14 @@ bytes, compressed or not. httpx's own transport costs three times the CPU (tests
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError, RawResponseMessage
+from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -76,7 +81,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         tls = httpx.create_ssl_context() if self._upstream.scheme == "https" else False
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+            connector=_Connector(limit=0, ssl=tls),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -85,6 +90,47 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             max_field_size=_LONGEST_HEADER_BYTES,
         )
         return self._session
+
+
+class _Connector(aiohttp.TCPConnector):
+    """
+    One whose connections are `_Connection`s.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(_Connection, loop=self._loop)  # type: ignore[assignment]  # a subclass, and invariant
+
+
+class _Connection(ResponseHandler):
+    """
+    aiohttp's side of a connection, where an upstream that does not keep to HTTP would hang or mislead it.
+    """
+
+    def is_connected(self) -> bool:
+        """
+        Whether it may be used. What came on it while it idled is no answer to what is asked next.
+        """
+        return super().is_connected() and not (self._buffer or self._exception is not None)
+
+    async def read(self) -> tuple[RawResponseMessage, StreamReader]:
+        """
+        The next head. aiohttp stops its clock at each, also at an interim one, behind which there may be silence.
+        """
+        message, payload = await super().read()
+        if message.code < 200 and not self._buffer:
+            self.start_timeout()
+        return message, payload
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """
+        The connection has failed. Where what came is not HTTP, aiohttp tells who waits for a head, and not who waits for
+        the rest of a body.
+        """
+        super().set_exception(exc, exc if exc_cause is None else exc_cause)
+        body = self._payload
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(aiohttp.ClientPayloadError("what followed is not HTTP"), exc)
 
 
 class _Body(httpx.AsyncByteStream):
