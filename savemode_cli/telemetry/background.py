@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Protocol
 
 from savemode_cli.core.event import Event
@@ -79,7 +79,12 @@ class Store(Protocol):
 
     def forget(self) -> None:
         """
-        What was claimed has been delivered, or saved again.
+        What was claimed has been delivered.
+        """
+
+    def give_back(self) -> None:
+        """
+        What was claimed has not been delivered, or not all of it: the next process may claim it.
         """
 
     def save(self, events: Sequence[Event]) -> int:
@@ -179,10 +184,12 @@ class Background:
         with self._lock:
             # A delivery may still be under way. If it arrives after all, the copy that is kept has the same uuid.
             self._abandoned = True
-            left = [*chain.from_iterable(self._pending), *self._made(self._records)]
-        kept = self._store.save(left) if left and self._store is not None else 0
+            own = islice(self._pending, self._from_store, None)
+            left = [*chain.from_iterable(own), *self._made(self._records)]
         if self._store is not None and self._claimed:
-            self._store.forget()
+            # What is left of an earlier process lies there already. To write it again would need room that there may not be.
+            self._store.give_back() if self._from_store else self._store.forget()
+        kept = self._store.save(left) if left and self._store is not None else 0
         if kept:
             self._announce(f"{self.name}_kept", f"{kept} events for {self._outlet.where} are kept for the next start")
         if len(left) > kept:
@@ -195,17 +202,14 @@ class Background:
         if self._content_bytes > MOST_CONTENT_BYTES:
             why = f"{self._outlet.where} is slow: events go without content until it is not"
             self._say("trouble", why, why)
-            return Record(record.exchange, record.caller)
-        self._content_bytes += _content_bytes(record)
+            return record.without_content()
+        with self._counting:
+            self._content_bytes += _content_bytes(record)
         return record
 
     def _run(self) -> None:
         if self._store is not None:
-            # Kept whole in memory: the store is bounded.
-            earlier = self._store.claim()
-            self._pending.extend(earlier[at : at + BATCH] for at in range(0, len(earlier), BATCH))
-            self._from_store = len(self._pending)
-            self._claimed = True
+            self._claim(self._store)
         while not self._abandoned:
             if not self._pending:
                 self._await_records()
@@ -215,6 +219,21 @@ class Background:
                     return
             elif self._ending.is_set() and not self._records:
                 return
+
+    def _claim(self, store: Store) -> None:
+        """
+        Take what an earlier process has left; whole into memory, for the store is bounded.
+        """
+        try:
+            earlier = store.claim()
+        except Exception as error:  # noqa: BLE001 - a file that somebody has edited must not end the telemetry
+            why = f"what waits for {self._outlet.where} cannot be read ({type(error).__name__})"
+            return self._say("unread", why, f"{why}; it stays where it is")
+        with self._lock:
+            self._pending.extend(earlier[at : at + BATCH] for at in range(0, len(earlier), BATCH))
+            self._from_store = len(self._pending)
+            self._claimed = True
+        return None
 
     def _await_records(self) -> None:
         self._first.clear()
@@ -236,8 +255,9 @@ class Background:
                 return
             if batch:
                 self._pending.append(batch)
-            for _ in range(size):
-                self._content_bytes -= _content_bytes(records.popleft())
+            done = [records.popleft() for _ in range(size)]
+        with self._counting:
+            self._content_bytes -= sum(map(_content_bytes, done))
 
     def _made(self, records: Iterable[Record]) -> list[Event]:
         events = []
@@ -266,6 +286,9 @@ class Background:
                 self._take_apart(batch, failure.why)
                 return True
             return self._wait_after(failure)
+        except Exception as error:  # noqa: BLE001 - the thread that delivers is the only one
+            self._take_apart(batch, f"{self._outlet.where} cannot take an event ({type(error).__name__})")
+            return True
         self._done(batch)
         return True
 
@@ -274,14 +297,17 @@ class Background:
             if self._abandoned:
                 return
             self._pending.popleft()
+            self._one_less()
         self.delivered += len(batch)
         self._failures = 0
         if self._failing:
             self._failing = ""
             self._announce(f"{self.name}_back", f"{self._outlet.where} takes events again")
-        self._one_less()
 
     def _one_less(self) -> None:
+        """
+        A batch less waits. With the lock: how many of them are an earlier process's must be true at the end.
+        """
         if self._from_store:
             self._from_store -= 1
             if not self._from_store and self._store is not None:
@@ -296,12 +322,13 @@ class Background:
             if self._abandoned:
                 return
             self._pending.popleft()
-            self._pending.extendleft([one for one in (list(batch[half:]), list(batch[:half])) if half and one])
-        if half:
-            self._from_store += 1 if self._from_store else 0
-        else:
+            if half:
+                self._pending.extendleft([list(batch[half:]), list(batch[:half])])
+                self._from_store += 1 if self._from_store else 0
+            else:
+                self._one_less()
+        if not half:
             self._lose(1, why)
-            self._one_less()
 
     def _wait_after(self, failure: Undelivered) -> bool:
         self._failures += 1

@@ -57,11 +57,19 @@ class Spool:
             os.close(file)
         self._claimed.clear()
 
+    def give_back(self) -> None:
+        """
+        Leave what was claimed where it is, for others to claim.
+        """
+        for _, file in self._claimed:
+            os.close(file)
+        self._claimed.clear()
+
     def save(self, events: Sequence[Event]) -> int:
         """
         Write events to a file of their own; how many found room. Never raises: what is not kept is lost, and counted.
         """
-        free = self._most_bytes - sum(_size(path) for path in self._files() if path not in dict(self._claimed))
+        free = self._most_bytes - sum(_size(path) for path in self._files())
         room: list[Event] = []
         for event in events:
             free -= len(lines([event]))
@@ -114,7 +122,7 @@ def _event(line: bytes) -> Event | None:
     """
     An event of a line; None if it is none, for somebody may have edited the file.
     """
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         read: Any = msgspec.json.decode(line)
         if isinstance(read, dict) and "uuid" in read:
             return read

@@ -26,7 +26,7 @@ class Shelf:
 
     where: str = "the shelf"
     batches: list[list[Event]] = field(default_factory=list)
-    fails: list[Undelivered] = field(default_factory=list)
+    fails: list[Exception] = field(default_factory=list)
     open: threading.Event = field(default_factory=threading.Event)
     asked: threading.Event = field(default_factory=threading.Event)
     timeouts_s: list[float] = field(default_factory=list)
@@ -52,6 +52,7 @@ class Drawer:
     left: list[Event] = field(default_factory=list)
     places: int = 1_000_000
     forgotten: int = 0
+    given_back: int = 0
     saved: list[Event] = field(default_factory=list)
 
     def claim(self) -> list[Event]:
@@ -65,6 +66,12 @@ class Drawer:
         Count it.
         """
         self.forgotten += 1
+
+    def give_back(self) -> None:
+        """
+        Count it.
+        """
+        self.given_back += 1
 
     def save(self, events: Sequence[Event]) -> int:
         """
@@ -100,9 +107,10 @@ def sink(shelf: Shelf, said: list[tuple[str, str]], **more: Any) -> Background:
     def make(record: Record) -> Event | None:
         if record.exchange.id == "odd":
             raise ValueError("odd")
-        return (
-            None if record.exchange.id == "none" else {"id": record.exchange.id, "content": record.content is not None}
-        )
+        if record.exchange.id == "none":
+            return None
+        told = {"id": record.exchange.id, "content": record.content is not None}
+        return told | ({} if record.answered_by is None else {"answered_by": record.answered_by})
 
     options: dict[str, Any] = {"batch_s": 0.01, "close_s": LONG_S} | more
     return Background("telemetry", make, shelf, lambda *one: said.append(one), **options)
@@ -112,7 +120,7 @@ def record(number: object, content: Content | None = None) -> Record:
     """
     The record of an exchange of this id.
     """
-    return Record(an_exchange(id=str(number)), content=content)
+    return Record(an_exchange(id=str(number)), content=content, answered_by="the model")
 
 
 def ids(batches: Sequence[Sequence[Event]]) -> list[str]:
@@ -202,6 +210,54 @@ def test_what_was_left_goes_first_and_is_forgotten_when_it_is_delivered(
     assert ids(shelf.batches) == [*(f"old{number}" for number in range(BATCH + 1)), "new"]
     assert drawer.forgotten >= 1
     assert drawer.saved == []
+
+
+def test_what_an_earlier_process_left_is_not_written_again(shelf: Shelf, said: list[tuple[str, str]]) -> None:
+    """
+    It lies there already, and is given back as it is: on a disk that is full by now a copy would be the end of it.
+    """
+    drawer = Drawer([{"id": "old"}], places=0)
+    shelf.fails = [Undelivered("no") for _ in range(100)]
+    one = sink(shelf, said, store=drawer)
+    one.keep(record("new"))
+    one.close()
+
+    assert (drawer.forgotten, drawer.given_back, drawer.saved) == (0, 1, [])
+    assert one.lost == 1
+
+
+def test_an_outlet_that_raises_what_it_may_not_does_not_end_the_telemetry(
+    shelf: Shelf, said: list[tuple[str, str]]
+) -> None:
+    """
+    The events it cannot take are lost one by one and named by their kind of error, without its words.
+    """
+    shelf.fails = [ValueError("secret")] * 2
+    one = sink(shelf, said, batch_s=LONG_S)
+    for number in range(2):
+        one.keep(record(number))
+    one.close()
+
+    assert (ids(shelf.batches), one.lost) == (["1"], 1)
+    assert "ValueError" in said[0][1]
+    assert "secret" not in said[0][1]
+
+
+def test_a_store_that_cannot_be_read_does_not_end_the_telemetry(shelf: Shelf, said: list[tuple[str, str]]) -> None:
+    """
+    What it holds stays there; what comes is delivered.
+    """
+
+    class Locked(Drawer):
+        def claim(self) -> list[Event]:
+            raise RuntimeError("secret")
+
+    one = sink(shelf, said, store=Locked())
+    one.keep(record(1))
+    one.close()
+
+    assert (ids(shelf.batches), one.lost) == (["1"], 0)
+    assert [event for event, _ in said] == ["telemetry_unread"]
 
 
 def test_what_finds_no_place_at_the_end_is_lost(shelf: Shelf, said: list[tuple[str, str]]) -> None:
@@ -332,6 +388,7 @@ def test_content_does_not_fill_the_memory(
     found = {event["id"]: event["content"] for batch in shelf.batches for event in batch}
 
     assert found == {"first": True, "0": True, "1": False, "2": False}
+    assert all(event["answered_by"] == "the model" for batch in shelf.batches for event in batch)
     assert one._content_bytes == 0
     assert [event for event, _ in said] == ["telemetry_trouble"]
 

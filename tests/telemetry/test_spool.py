@@ -101,15 +101,32 @@ def test_only_the_owner_can_read_it(folder: Path) -> None:
 
 def test_there_is_a_bound(folder: Path) -> None:
     """
-    Of everything that waits for one project; what was claimed here makes room for what is left of it.
+    Of everything that waits for one project, whoever has claimed it.
     """
     size = len(json.dumps(events("1")[0], separators=(",", ":"))) + 1
     assert Spool(folder, "a", 3 * size).save(events("1", "2")) == 2
     assert Spool(folder, "a", 3 * size).save(events("3", "4")) == 1
     assert Spool(folder, "a", 3 * size).save(events("5")) == 0
     holder = Spool(folder, "a", 3 * size)
+    holder.claim()
 
-    assert holder.save(holder.claim()) == 3
+    assert holder.save(events("5")) == 0
+    holder.forget()
+    assert holder.save(events("5")) == 1
+
+
+def test_what_is_given_back_can_be_claimed_again(folder: Path) -> None:
+    """
+    By any process, and it was never written a second time.
+    """
+    Spool(folder, "a").save(events("1"))
+    (before,) = folder.iterdir()
+    holder = Spool(folder, "a")
+    holder.claim()
+    holder.give_back()
+
+    assert Spool(folder, "a").claim() == events("1")
+    assert list(folder.iterdir()) == [before]
 
 
 @pytest.mark.parametrize("kind", ["file", "unwritable"])
@@ -136,7 +153,8 @@ def test_lines_that_are_no_events_are_skipped(folder: Path) -> None:
     Spool(folder, "a").save(events("1", "2"))
     (path,) = folder.iterdir()
     first, second = path.read_bytes().splitlines()
-    path.write_bytes(b'7\n{"event":"no uuid"}\n\xff\n' + first + b"\n" + second[:-1])
+    deep = b'{"uuid":' + b"[" * 100_000 + b"\n"
+    path.write_bytes(b'7\n{"event":"no uuid"}\n\xff\n' + deep + first + b"\n" + second[:-1])
 
     assert Spool(folder, "a").claim() == events("1")
 
