@@ -31,7 +31,7 @@ app = typer.Typer(
     name="savemode",
     help="See and upgrade what Anthropic Messages API calls cache: a local proxy and its tools.",
     rich_markup_mode=None,
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -95,7 +95,7 @@ def main() -> NoReturn:
     Run the command and leave with its exit code: 0 done, 1 a negative answer, 2 misuse, 130 interrupted.
     """
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="savemode", standalone_mode=False)
     except SavemodeError as error:
         code = fail(error.message, error.hint, error.code)
     except (KeyboardInterrupt, typer.Abort):

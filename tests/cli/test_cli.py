@@ -125,3 +125,31 @@ def test_reader_that_leaves_is_no_failure(arguments: list[str]) -> None:
     _, said = process.communicate(timeout=LONGEST_S)
 
     assert (process.returncode, said) == (0, b"")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script(shell: str) -> None:
+    """
+    What a shell needs to complete commands and options; asked for, it is printed and nothing is installed.
+    """
+    done = savemode("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"_SAVEMODE_COMPLETE=complete_" + shell.encode() in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "place", "offered"),
+    [
+        ("savemode bud", "1", ["budget"]),
+        ("savemode budget al", "2", ["allow"]),
+        ("savemode serve --bu", "2", ["--budget", "--budget-window"]),
+    ],
+)
+def test_completion(typed: str, place: str, offered: list[str]) -> None:
+    """
+    Commands, their subcommands and their options.
+    """
+    done = savemode(_SAVEMODE_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=place)
+
+    assert done.stdout.decode().split() == offered
