@@ -297,7 +297,7 @@ def open_telemetry(settings: "Settings", announce: Callable[[str, str], None], o
 
         key, host = settings.posthog_api_key, settings.posthog_host
         spool = Spool(settings.spool_folder, f"{host} {key}")
-        sinks.append(sink("telemetry", outlet=PostHog(key, host), store=spool))
+        sinks.append(sink("telemetry", outlet=PostHog(key, host, compress=settings.telemetry_content), store=spool))
     if settings.events_file is not None:
         from savemode_cli.telemetry.jsonl import File
 

@@ -10,14 +10,14 @@ Amounts are floats of US dollars, which is what PostHog adds up; a nano-dollar i
 sixteen digits.
 """
 
+import hashlib
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from savemode_cli.core.caller import Caller
 from savemode_cli.core.content import clean, conversation, error_message, plain
-from savemode_cli.core.exchange import Exchange, budget_json
+from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.messages import MESSAGES_PATH
 from savemode_cli.core.pricing import Cost, Usage
 from savemode_cli.core.record import Record
@@ -28,6 +28,8 @@ Event = dict[str, Any]
 NAME = "$ai_generation"
 LIBRARY = "savemode"
 
+_HIS_TO_SAY = ("$ai_trace_id", "$ai_session_id")
+_BUDGET_HEADERS = (b"x-posthog-budget", b"x-posthog-budget-state", b"x-posthog-budget-remaining-usd")
 _MOST_TEAMS = 10**18  # beyond any id, and within what every reader takes for a number
 _NAMESPACE = uuid.UUID("6c0f5a52-2d0c-5e0b-9a53-6f0b7b6c9c1e")
 
@@ -116,10 +118,12 @@ def ai_generation(record: Record, origin: Origin) -> Event | None:
     if exchange.method != "POST" or not exchange.path.endswith(MESSAGES_PATH):
         return None
     said = _said_by(caller)
-    properties = said | _measured(record, origin)
-    properties |= {name: said[name] for name in ("$ai_trace_id", "$ai_session_id") if said.get(name)}
+    properties = _measured(record, origin)
+    for name, value in said.items():
+        if name not in properties or (name in _HIS_TO_SAY and value):
+            properties[name] = value
     who = (caller.distinct_id if caller is not None else None) or origin.distinct_id
-    event_id = str(uuid.uuid5(_NAMESPACE, exchange.id))
+    event_id = _uuid(exchange.id)
     if who is None:
         # As PostHog's own integrations do: no person is made of it, and the events of one trace stay together.
         properties["$process_person_profile"] = False
@@ -133,6 +137,15 @@ def ai_generation(record: Record, origin: Origin) -> Event | None:
         "timestamp": exchange.started_at.isoformat(),
         "uuid": event_id,
     }
+
+
+def _uuid(name: str) -> str:
+    """
+    What `str(uuid.uuid5(_NAMESPACE, name))` gives, in a fifth of the time: it is made for every event.
+    """
+    digits = hashlib.sha1(_NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def _said_by(caller: Caller | None) -> dict[str, Any]:
@@ -171,7 +184,8 @@ def _measured(record: Record, origin: Origin) -> dict[str, Any]:
         "outcome": exchange.outcome,
         "cache_ttl_upgraded": exchange.upgraded > 0,
     }
-    found |= _tokens(exchange.usage) | _costs(exchange) | _budget(exchange) | _error(record)
+    for part in (_tokens(exchange.usage), _costs(exchange), _budget(exchange), _error(record)):
+        found.update(part)
     if record.content is not None:
         found |= conversation(record.content)
     return {name: value for name, value in found.items() if value is not None}
@@ -252,11 +266,11 @@ def _budget(exchange: Exchange) -> dict[str, Any]:
     """
     if exchange.decision is None:
         return {}
-    told: Mapping[str, Any] = budget_json(exchange.decision, exchange.told)
-    remaining = told.get("remaining_usd")
+    told = dict(exchange.told) or dict(exchange.decision.headers())
+    status, state, remaining = (told.get(name) for name in _BUDGET_HEADERS)
     return {
-        "budget_status": told.get("status"),
-        "budget_state": told.get("state"),
+        "budget_status": None if status is None else status.decode(),
+        "budget_state": None if state is None else state.decode(),
         "budget_remaining_usd": None if remaining is None else float(remaining),
     }
 

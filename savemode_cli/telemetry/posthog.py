@@ -24,19 +24,21 @@ class PostHog:
     PostHog keeps one of those that share it.
     """
 
-    def __init__(self, api_key: str, host: str = DEFAULT_HOST) -> None:
+    def __init__(self, api_key: str, host: str = DEFAULT_HOST, *, compress: bool = False) -> None:
         """
-        `host` may be the address of the app, as the SDK allows.
+        `host` may be the address of the app, as the SDK allows. To `compress` a batch costs as much as to write it: it is
+        for what is large.
         """
         self.where = f"PostHog ({host})"
         self._api_key = api_key
         self._host = host
+        self._compress = compress
         self._post: Callable[..., Any] | None = None
         self._session: Any = None
 
     def deliver(self, batch: Sequence[Event], timeout_s: float) -> None:
         """
-        Post a batch to `/batch/`, compressed.
+        Post a batch to `/batch/`.
 
         Raises:
             Undelivered: PostHog did not take it.
@@ -55,7 +57,7 @@ class PostHog:
         self._post(
             self._api_key,
             host=self._host,
-            gzip=True,
+            gzip=self._compress,
             timeout=timeout_s,
             batch=list(batch),
             historical_migration=False,

@@ -106,12 +106,14 @@ async def measure(plan: Plan, command: str, beside: str = "") -> tuple[dict[str,
             targets = [Target("direct", upstream_port, None), *await begin(proxies)]
             edited = await _edits_reach_upstream(targets[-1])
             rounds = await _rounds(plan, targets)
+        with ExitStack() as proxies:
+            events = await _events(plan, await _begin_twice(proxies, command, upstream_port))
         memory = []
         for _ in range(plan.memory_rounds):
             # Fresh processes: what an earlier burst has left with the allocator would hide the growth.
             with ExitStack() as proxies:
                 memory.append({target.name: await _memory(plan, target) for target in await begin(proxies)})
-    return _medians(rounds) | _medians(memory), edited
+    return _medians(rounds) | events | _medians(memory), edited
 
 
 async def _begin_proxies(stack: ExitStack, command: str, beside: str, upstream_port: int) -> list[Target]:
@@ -128,6 +130,48 @@ async def _begin_proxies(stack: ExitStack, command: str, beside: str, upstream_p
     for target in targets:
         await ready(target)
     return targets
+
+
+async def _begin_twice(stack: ExitStack, command: str, upstream_port: int) -> list[Target]:
+    """
+    Savemode as it is, and with its events sent to the upstream in PostHog's place.
+    """
+    url = f"http://127.0.0.1:{upstream_port}"
+    sends = {"POSTHOG_API_KEY": "phc_benchmark", "POSTHOG_HOST": url}
+    targets = []
+    for name, more in (("without", {}), ("with", sends)):
+        port = free_port()
+        ours = split_command(command.format(port=port, upstream=url))
+        targets.append(Target(name, port, stack.enter_context(started(ours, SAVEMODE_ENVIRON | more))))
+    for target in targets:
+        await ready(target)
+    return targets
+
+
+async def _events(plan: Plan, targets: Sequence[Target]) -> dict[str, Figures]:
+    """
+    What the events add to a request: to its time, and to the CPU of it, the thread that sends them included.
+    """
+    body = agent_body(SIZES["2_kb"])
+    for target in targets:
+        await _throughput(target, body, plan.throughput_s)
+    rounds: list[dict[str, Figures]] = []
+    for _ in range(plan.rounds):
+        figures: dict[str, Figures] = {target.name: {} for target in targets}
+        await _latency(targets, figures, "2_kb", body, plan)
+        await _each(targets, figures, partial(_throughput, body=body, seconds=plan.throughput_s))
+        rounds.append(figures)
+
+    def added(name: str, *, share: bool = False) -> Figures:
+        pairs = [(one["with"][name], one["without"][name]) for one in rounds]
+        values = [(more - less) / (less if share else 1) for more, less in pairs if more is not None and less]
+        return {"plain": None, "savemode": median(values) if values else None}
+
+    return {
+        "events_added_p50_ms": added("added_p50_ms_2_kb"),
+        "events_added_p99_ms": added("added_p99_ms_2_kb"),
+        "events_added_cpu_share": added("cpu_ms_per_request", share=True),
+    }
 
 
 async def ready(target: Target) -> None:
@@ -336,6 +380,9 @@ _LABELS = {
     "cpu_ms_per_request": f"{CONNECTIONS} connections, 2 KB, CPU ms/request",
     "added_event_p50_ms": "event of a stream, p50, ms",
     "added_event_p99_ms": "event of a stream, p99, ms",
+    "events_added_p50_ms": "telemetry on, 2 KB, p50, ms",
+    "events_added_p99_ms": "telemetry on, 2 KB, p99, ms",
+    "events_added_cpu_share": f"telemetry on, {CONNECTIONS} connections, CPU, share",
     "peak_bytes_per_body_byte": f"{IN_FLIGHT} x 1 MB in flight, peak, bytes/byte",
     "held_bytes_per_body_byte": f"{IN_FLIGHT} x 1 MB in flight, held, bytes/byte",
 }
@@ -345,7 +392,7 @@ def _print(figures: dict[str, Figures], edited: bool) -> None:
     rows = []
     for name, label in _LABELS.items():
         own = figures[name]
-        digits, sign = (0, "") if name == "requests_per_s" else (3, "+" if name.startswith("added_") else "")
+        digits, sign = (0, "") if name == "requests_per_s" else (3, "+" if "added_" in name else "")
         rows.append(
             [
                 label,
@@ -361,8 +408,9 @@ def _print(figures: dict[str, Figures], edited: bool) -> None:
         note(
             f"""+ is what the proxy adds to the direct figure of the same round; medians over interleaved rounds. Every
             body has four markers; savemode's edits {"reached" if edited else "DID NOT REACH"} the upstream. plain is
-            uvicorn, starlette and httpx, passing through. Memory is growth over the idle process per byte of the
-            bodies in flight: at its highest, and while the upstream holds all answers."""
+            uvicorn, starlette and httpx, passing through. Telemetry on is savemode that sends its events, less savemode
+            that does not. Memory is growth over the idle process per byte of the bodies in flight: at its highest, and
+            while the upstream holds all answers."""
         )
     )
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from savemode_cli.core.admission import Allowed
 from savemode_cli.core.caller import Caller, read_caller, trace_id
 from savemode_cli.core.charge import Settlement
-from savemode_cli.core.event import _MEASURED, Origin, ai_generation
+from savemode_cli.core.event import _MEASURED, _NAMESPACE, Origin, ai_generation
 from savemode_cli.core.pricing import Cost, Usage
 from savemode_cli.core.receipt import Receipt
 from savemode_cli.core.record import Content, Record
@@ -205,6 +205,16 @@ def test_uuid_is_of_the_exchange() -> None:
 
     assert first["uuid"] == again["uuid"] != other["uuid"]
     assert str(uuid.UUID(first["uuid"])) == first["uuid"]
+
+
+@given(st.text())
+def test_uuid_is_a_uuid5(name: str) -> None:
+    """
+    Of any exchange's id, as the standard library makes it.
+    """
+    name = name.encode("utf-8", "replace").decode()
+
+    assert event_of(id=name)["uuid"] == str(uuid.uuid5(_NAMESPACE, name))
 
 
 def test_time_is_when_the_ledger_counts_it() -> None:
