@@ -289,12 +289,15 @@ class Accounts:
         return decision
 
     def _without_ledger(self, error: LedgerUnavailable, which: Sequence[Limit], caller: Caller) -> Decision:
+        self._in_trouble(error)
+        return unaccounted(which, override=caller.override, fail=self._fail)
+
+    def _in_trouble(self, error: LedgerUnavailable) -> None:
         # Told once: the same trouble has other words where a balance is read than where money is held.
         if not self.ledger_trouble:
             what = "requests go on uncounted" if self._fail == "open" else "requests are refused (--fail closed)"
             self._announce("ledger_unavailable", f"{error.message}; until it answers, {what}")
         self.ledger_trouble = error.message
-        return unaccounted(which, override=caller.override, fail=self._fail)
 
     def _after(self, decision: Decision, now: datetime) -> Decision:
         if isinstance(decision, Refused) or not decision.standings:
@@ -313,7 +316,7 @@ class Accounts:
         except LedgerUnavailable as error:
             # The hold counts until the bill can be written; writing it twice changes nothing.
             self._unpaid[hold.id] = (charge, now)
-            self.ledger_trouble = self.ledger_trouble or error.message
+            self._in_trouble(error)
 
     def _pay(self) -> None:
         """

@@ -403,7 +403,7 @@ def test_charge_that_cannot_be_written_is_written_later() -> None:
     assert one.ledger.balance(KEY, NOW) == Balance(held_nusd=360_000)
     one.accounts.settle(one.reserve(), "refused", None, (), LATER)
     assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=100_000)
-    assert one.events == ["ledger_back"]
+    assert one.events == ["ledger_unavailable", "ledger_back"]
 
 
 def test_charge_that_is_never_written_is_said_with_its_amount() -> None:
@@ -417,8 +417,8 @@ def test_charge_that_is_never_written_is_said_with_its_amount() -> None:
 
     one.accounts.close()
 
-    assert one.events == ["charge_lost"]
-    assert one.announced[0][1].startswith("$0.0001 (reported) of h1 not written: cannot settle in the ledger")
+    assert one.events == ["ledger_unavailable", "charge_lost"]
+    assert one.announced[1][1].startswith("$0.0001 (reported) of h1 not written: cannot settle in the ledger")
 
 
 def test_flag_counts_and_a_later_set_counts_more() -> None:
