@@ -44,7 +44,7 @@ def calls_in(path: Path, kind: Kind, problems: Problems) -> Iterator[Call]:
     try:
         for row in store.captures(damaged=damaged):
             place = f"{path.name}: capture {row.number}"
-            if row.capture.exchange.path != MESSAGES_PATH:
+            if not row.capture.exchange.is_call:
                 continue
             if row.capture.request_body is None:
                 problems.add(place, None, "its body was not kept")

@@ -115,7 +115,7 @@ def ai_generation(record: Record, origin: Origin) -> Event | None:
     Its time is the start of the request, which is when the ledger counts it: a day is the same day in both.
     """
     exchange, caller = record.exchange, record.caller
-    if exchange.method != "POST" or not exchange.path.endswith(MESSAGES_PATH):
+    if not exchange.is_call:
         return None
     said = _said_by(caller)
     properties = _measured(record, origin)

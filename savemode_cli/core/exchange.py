@@ -12,7 +12,7 @@ from typing import Any
 from savemode_cli.core.admission import Decision, Refused
 from savemode_cli.core.charge import Outcome, Settlement
 from savemode_cli.core.gate import GateState
-from savemode_cli.core.messages import dotted
+from savemode_cli.core.messages import MESSAGES_PATH, dotted
 from savemode_cli.core.pricing import Cost, State, Usage
 from savemode_cli.core.receipt import Receipt
 from savemode_cli.core.tiers import exact_usd
@@ -71,6 +71,13 @@ class Exchange:
     stream: bool = False
     stop_reason: str | None = None
     first_token_ms: float | None = None
+
+    @property
+    def is_call(self) -> bool:
+        """
+        Whether a model was asked, under whichever product; counting tokens and batches are no calls.
+        """
+        return self.method == "POST" and self.path.endswith(MESSAGES_PATH)
 
     @property
     def upgraded(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from savemode_cli.core.admission import Allowed, Refused
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange, usage_json
-from savemode_cli.core.messages import BATCHES_PATH, MESSAGES_PATH
+from savemode_cli.core.messages import BATCHES_PATH
 from savemode_cli.core.pricing import Usage
 from savemode_cli.core.tiers import amounts
 
@@ -55,7 +55,7 @@ class Summary:
         The summary with one exchange more.
         """
         passed, posted = exchange.outcome != "refused", exchange.method == "POST"
-        is_call = passed and posted and exchange.path.endswith(MESSAGES_PATH)
+        is_call = passed and exchange.is_call
         is_batch = passed and posted and exchange.path.endswith(BATCHES_PATH)
         decision = exchange.decision
         raised = exchange.upgraded if exchange.outcome in _ANSWERED else 0

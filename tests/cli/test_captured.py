@@ -68,6 +68,19 @@ def test_captures_are_calls(kept: Path) -> None:
     assert problems.count == 0
 
 
+def test_calls_under_a_product_are_calls(tmp_path: Path) -> None:
+    """
+    A capture has the path as the client spelled it, the product before it.
+    """
+    store = CaptureStore.make(tmp_path / "captures")
+    first = captures()[0]
+    store.append(replace(first, exchange=replace(first.exchange, path="/posthog_code/v1/messages")))
+    store.close()
+    (found,) = calls_in(store.path, kind_of(store.path), Problems())
+
+    assert found.path == "/posthog_code/v1/messages"
+
+
 def test_what_is_no_call_or_has_no_body(tmp_path: Path) -> None:
     """
     Other paths are passed over, missing bodies are named; a subscription stays one.
