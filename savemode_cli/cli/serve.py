@@ -168,6 +168,7 @@ def compose(
     Raises:
         ConfigError: the address is not allowed, the port is taken, or the upstream is this proxy itself.
     """
+    from functools import partial
     from urllib.parse import urlsplit
 
     from savemode_cli.config import override_value, proxy_for
@@ -203,11 +204,18 @@ def compose(
     )
     recent: deque[Exchange] = deque(maxlen=_RECENT_EXCHANGES)
 
+    hearers: list[Callable[[Record], None]] = [
+        lambda told: record(told.exchange),
+        *(partial(_tell_sink, sink) for sink in sinks),
+    ]
+
     def tell(told: "Record") -> None:
         recent.append(shortened(told.exchange))
-        record(told.exchange)
-        for sink in sinks:
-            sink.keep(told if sink.wants_content else told.without_content())
+        for hear in hearers:
+            try:
+                hear(told)
+            except Exception as error:  # noqa: BLE001 - one who cannot hear must not keep the others from it
+                relay.tell_failure(error, told.exchange.id)
 
     accounts = open_accounts(settings, announce)
     flags = open_flags(settings, announce)
@@ -229,6 +237,10 @@ def compose(
     server = Server(gateway, grace_s=settings.grace_s, handle_signals=handle_signals)
     url = f"http://{_shown_host(settings.host)}:{port}"
     return Proxy(server, listener, transport, relay, url, sinks, simulated, now, flags)
+
+
+def _tell_sink(sink: "Sink", told: "Record") -> None:
+    sink.keep(told if sink.wants_content else told.without_content())
 
 
 def _simulated(now: "Callable[[], datetime]") -> "tuple[Serving, Clock]":

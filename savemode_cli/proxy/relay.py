@@ -9,7 +9,7 @@ import asyncio
 import traceback
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -33,6 +33,7 @@ from savemode_cli.core.caller import (
     without_posthog_headers,
 )
 from savemode_cli.core.charge import Outcome
+from savemode_cli.core.encodings import Undecodable, decoder
 from savemode_cli.core.errors import BadHeader, BodyTooLarge, UpstreamUnreachable
 from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.gate import GateState, flags_in_force, gate
@@ -313,6 +314,7 @@ class Relay:
         memory until their exchange is over.
         """
         self.settings = settings
+        self.now = now
         self.in_flight = 0
         self.stopped_models: set[str | None] = set()
         self.accounts = accounts
@@ -322,7 +324,6 @@ class Relay:
         self._flags = flags
         self._announce = announce
         self._env_value = env_value
-        self._now = now
         self._choices: OrderedDict[str, Choice] = OrderedDict()
         self._base_url = httpx.URL("http://upstream")  # the transport knows the address; the target is an extension
 
@@ -348,7 +349,7 @@ class Relay:
         """
         Judge, forward, and yield the answer; on the way out, whatever happened, record it once.
         """
-        now = self._now()
+        now = self.now()
         journal = _Journal(request_id(now), now, perf_counter(), inbound, _size(inbound))
         if self._keep_content:
             journal.kept = _Kept(inbound.body if isinstance(inbound.body, bytes) else None)
@@ -366,8 +367,7 @@ class Relay:
                     inbound.body = b""
                     out = self._answer(response, journal)
             except BadHeader as error:
-                await _swallow(inbound.body, error)
-                out = self._refuse(journal, error.status, error.api_type, f"{error.message}; {error.hint}")
+                out = await self._turn_away(inbound, journal, error)
             except UpstreamUnreachable as error:
                 journal.outcome = "client_gone" if inbound.gone else "unreachable"
                 out = self._refuse(journal, error.status, error.api_type, error.message)
@@ -386,10 +386,7 @@ class Relay:
             raise
         finally:
             self.in_flight -= 1
-            settled = self._settle(journal)
-            self._record(journal.record(settled))
-            if response is not None:
-                await _stream(response).aclose()
+            await self._finish(journal, response)
 
     async def _judge(self, inbound: Inbound, journal: _Journal) -> tuple[bytes, RawHeaders]:
         """
@@ -453,9 +450,24 @@ class Relay:
         journal.error = f"budget: {decision.reason}"
         return Outbound(status, [*headers, (b"content-length", b"%d" % len(body))], once(body))
 
+    async def _turn_away(self, inbound: Inbound, journal: _Journal, error: BadHeader) -> Outbound:
+        await _swallow(inbound.body, error)
+        if inbound.gone:
+            journal.outcome = "client_gone"
+        return self._refuse(journal, error.status, error.api_type, f"{error.message}; {error.hint}")
+
+    async def _finish(self, journal: _Journal, response: httpx.Response | None) -> None:
+        try:
+            self._record(journal.record(self._settle(journal)))
+        except Exception as error:  # noqa: BLE001 - the answer has gone out, and was right
+            self.tell_failure(error, journal.id)
+        finally:
+            if response is not None:
+                await _stream(response).aclose()
+
     def _settle(self, journal: _Journal) -> Settled | None:
         journal.conclude()
-        journal.ended_at = self._now()
+        journal.ended_at = self.now()
         if journal.account is None:
             return None
         edits = journal.edits if journal.edited else ()
@@ -615,10 +627,11 @@ async def _swallow(body: bytes | httpx.AsyncByteStream, error: BadHeader) -> Non
     """
     size = 0
     if isinstance(error, BodyTooLarge) and not isinstance(body, bytes):
-        async for piece in body:
-            size += len(piece)
-            if size > _MOST_SWALLOWED_BYTES:
-                return
+        with suppress(ConnectionResetError):  # the client has left; the inbound says so
+            async for piece in body:
+                size += len(piece)
+                if size > _MOST_SWALLOWED_BYTES:
+                    return
 
 
 def _size(inbound: Inbound) -> int:
@@ -711,11 +724,12 @@ class _Replay(httpx.AsyncByteStream):
 
 def _decoded(response: httpx.Response, answer: bytes) -> bytes:
     """
-    An error's body without its content encoding; as it is if it cannot be decoded.
+    An error's body without its content encoding; as it is if it cannot be decoded, or is too long for one.
     """
     try:
-        return httpx.Response(response.status_code, headers=response.headers, content=answer).content
-    except httpx.DecodingError:
+        decode = decoder(_header(response.headers.raw, b"content-encoding").decode("latin-1"), _LONGEST_ERROR_BYTES)
+        return answer if decode is None else b"".join(decode(answer))
+    except Undecodable:
         return answer
 
 

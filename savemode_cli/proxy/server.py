@@ -14,7 +14,6 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -141,7 +140,7 @@ class Gateway:
         The caps in force here that everybody shares, wherever they were given; None: the ledger does not answer.
         """
         try:
-            return [standing_json(one) for one in self.relay.accounts.standings(datetime.now(UTC))]
+            return [standing_json(one) for one in self.relay.accounts.standings(self.relay.now())]
         except LedgerUnavailable:
             return None
 

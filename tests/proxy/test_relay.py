@@ -677,6 +677,25 @@ def test_long_400_passes(upstream: Upstream, proxy: RunningProxy) -> None:
     assert len(upstream.received) == 1
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_400_that_is_long_once_it_is_decoded_passes(
+    upstream: Upstream, proxy: RunningProxy, monkeypatch: pytest.MonkeyPatch, coding: str
+) -> None:
+    """
+    A few compressed bytes may stand for gigabytes: nobody decodes more of them than an error may have.
+    """
+    body = error("invalid_request_error", BLAME).partition(b"\r\n\r\n")[2] + b" " * 10_000_000
+    small = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.ZstdCompressor().compress}[coding](body)
+
+    async def script(_received: Received, writer: Any) -> None:
+        writer.write(reply(small, "400 Bad Request", (("content-encoding", coding),)))
+
+    upstream.script = script
+
+    assert ask(proxy, marked(), *OPEN).body == small
+    assert len(upstream.received) == 1
+
+
 @pytest.mark.parametrize("headers", [(), OPEN], ids=["gate-closed", "nothing-to-edit"])
 def test_400_of_an_unedited_request_is_not_resent(
     upstream: Upstream, proxy: RunningProxy, headers: tuple[tuple[str, str], ...]

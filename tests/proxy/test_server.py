@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -361,6 +362,17 @@ def test_body_over_the_limit_is_refused(wire: Wire, wired: RunningProxy, declare
     assert wired.exchange().outcome == "refused"
 
 
+def test_client_leaves_while_a_body_over_the_limit_is_read_on(wire: Wire, wired: RunningProxy) -> None:
+    """
+    That is a client who has left, and no fault of ours to be reported.
+    """
+    with End.to(wired.port) as client:
+        client.send(request("POST", "/v1/messages", b"x" * (MAX_BODY_BYTES + 1_000_000))[:-10_000])
+
+    assert wired.exchange().outcome == "client_gone"
+    assert wired.announced == []
+
+
 def test_answer_may_overtake_the_upload(wire: Wire, wired: RunningProxy) -> None:
     """
     Where the upstream answers while the client still sends, the body stays whole: nobody else reads of it.
@@ -462,6 +474,17 @@ def test_health(upstream: Upstream, proxy: RunningProxy) -> None:
         "downgraded_models": [],
         "upgrade_stopped_models": [],
     }
+
+
+def test_health_goes_by_the_proxys_time(upstream: Upstream) -> None:
+    """
+    The budgets shown are those that requests are judged by, also where the time is simulated.
+    """
+    then = datetime(2031, 5, 6, tzinfo=UTC)
+    with running_proxy(upstream.url, budget_nusd=5_000_000_000, now=lambda: then) as proxy:
+        (budget,) = health(proxy)["budgets"]
+
+    assert budget["resets_at"].startswith("2031-06-01")
 
 
 @pytest.mark.parametrize("path", ["/-/unknown", "/-/", "/-/health/x", "/-/v1/messages"])

@@ -142,6 +142,26 @@ def test_an_answer_larger_than_any_is_not_kept(upstream: Upstream, size: int) ->
     assert (record.content.response_body is None) == (size > MAX_BODY_BYTES)
 
 
+def test_a_sink_that_raises_what_it_may_not_breaks_nothing(upstream: Upstream) -> None:
+    """
+    The answer is whole, the other sinks are told, and the fault is said without its words.
+    """
+
+    class Broken(Listener):
+        def keep(self, record: Record) -> None:
+            raise ValueError("secret")
+
+    sink = Listener()
+    with running_proxy(upstream.url, sinks=[Broken(), sink]) as proxy:
+        got = [exchange(proxy.port, request("POST", "/v1/messages", MARKED, *HEADERS)) for _ in range(2)]
+        proxy.exchange(1)
+
+    assert [one.body for one in got] == [ANSWER] * 2
+    assert len(sink.records) == 2
+    assert {event for event, _ in proxy.announced} == {"internal_error"}
+    assert "secret" not in str(proxy.announced)
+
+
 def test_health_tells_how_the_sinks_are(upstream: Upstream) -> None:
     """
     A sink in trouble is seen from outside.
