@@ -291,6 +291,16 @@ def test_session_from_its_id(headers: dict[str, str], user_id: object) -> None:
     assert expected == session_key(read_caller(encoded(headers), "wizard"), Facts(user_id=user_id))
 
 
+@pytest.mark.parametrize("user_id", ["somebody", "[1]", '{"session_id": ""}', '{"session_id": 7}', "[" * 100_000, 7])
+def test_a_user_id_without_a_session_names_none(user_id: object) -> None:
+    """
+    The words of the conversation tell then, as they do without a user id.
+    """
+    caller = Caller("wizard", idle_prone=False)
+
+    assert session_key(caller, Facts(user_id=user_id)) == session_key(caller, Facts())
+
+
 def test_sub_agent_has_its_own_session() -> None:
     """
     A sub-agent shares the session id but not the conversation.

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from savemode_cli.core import transform as transform_module
 from savemode_cli.core.caller import Caller, read_caller
-from savemode_cli.core.messages import dotted, facts
+from savemode_cli.core.messages import Facts, dotted, facts
 from savemode_cli.core.transform import (
     ABSENT,
     Choice,
@@ -20,6 +21,7 @@ from savemode_cli.core.transform import (
     revert,
     sticky,
     transform,
+    writes_one_hour,
 )
 from tests.cases import cases
 
@@ -248,6 +250,42 @@ def test_choice_sticks_while_warm(before: bool | None, wanted: bool, idle: timed
     previous = None if before is None else Choice(before, NOON)
 
     assert Choice(expected, NOON + idle) == sticky(previous, wanted, NOON + idle)
+
+
+@pytest.mark.parametrize(
+    ("markers", "raised", "hour"),
+    [
+        ([], False, False),
+        ([BARE, {"type": "ephemeral", "ttl": "5m"}], False, False),
+        ([BARE, BARE], True, True),
+        ([{"type": "ephemeral", "ttl": "1h"}, BARE], False, True),
+    ],
+)
+def test_one_hour_is_written_where_we_or_the_client_asked_for_it(markers: list[Any], raised: bool, hour: bool) -> None:
+    """
+    That is the choice which a session keeps.
+    """
+    known = facts(body_of(*markers))
+    edits = transform(body_of(*markers), Policy("always"), PERSON).edits if raised else ()
+
+    assert writes_one_hour(known, edits) == hour
+
+
+def test_a_mistaken_upgrade_is_dropped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Should the rule ever raise a breakpoint behind one it leaves at 5m, which the API refuses, nothing is raised.
+    """
+    right = transform_module._upgrade_leading_run
+
+    def mistaken(known: Facts) -> Any:
+        edits, skips = right(known)
+        return edits[1:], skips
+
+    monkeypatch.setattr(transform_module, "_upgrade_leading_run", mistaken)
+    body = body_of(BARE, BARE)
+    done = transform(body, Policy("always"), PERSON)
+
+    assert (done.body, done.edits, code_of(done)) == (body, (), ["order"])
 
 
 def test_paths_are_written_as_the_api_writes_them() -> None:
