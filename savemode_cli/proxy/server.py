@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from savemode_cli.core.errors import ConfigError, LedgerUnavailable, UpstreamUnreachable
 from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
@@ -315,9 +315,22 @@ class _Protocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _in_head = False
+    _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", _OneWriteTransport(transport)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # Where requests were pipelined, the parent tells the last of them that the client has left, and not the one that
+        # is being answered.
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
