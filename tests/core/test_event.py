@@ -331,6 +331,15 @@ def test_every_property_of_ours_is_guarded() -> None:
     assert ours - _MEASURED == {"$ai_trace_id", "$ai_session_id", "$process_person_profile"}
 
 
+def test_an_empty_trace_is_none_of_his() -> None:
+    """
+    PostHog would lose the event among those without a trace.
+    """
+    found = properties_of(a_caller(x_posthog_properties='{"$ai_trace_id": ""}'))
+
+    assert found["$ai_trace_id"] == "00000000-0000-4000-8000-000000000000"
+
+
 def test_both_styles_of_properties_are_in_it() -> None:
     """
     One header each, and one JSON object with values of any type, which stay what they are.
