@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from savemode_cli.core.messages import error_body
-from savemode_cli.proxy.relay import TOKEN_HEADER, RawHeaders, own_headers
+from savemode_cli.proxy.headers import TOKEN_HEADER, RawHeaders, own_headers
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_HEAD_BYTES = 128 * 1024  # what the API's own front door takes is less; this bounds our memory

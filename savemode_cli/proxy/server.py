@@ -31,8 +31,10 @@ from savemode_cli.core.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.messages import MAX_BODY_BYTES
 from savemode_cli.core.overview import standing_json
 from savemode_cli.core.record import Part
+from savemode_cli.proxy.answer import Outbound, once
 from savemode_cli.proxy.door import MAX_HEAD_BYTES, Door, refused
-from savemode_cli.proxy.relay import Inbound, Outbound, Relay, once
+from savemode_cli.proxy.journal import Inbound
+from savemode_cli.proxy.relay import Relay
 
 OWN_PATHS = b"/-/"
 TRANSPORT = "savemode.transport"
