@@ -6,7 +6,7 @@ Rule of this file: what was said is never printed here; bodies go out as bytes, 
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,7 @@ from savemode_cli.views.terminal import printable
 
 Row = tuple[int, Capture]
 
+_COLUMNS = ("no.", "started (UTC)", "model", "status", "sent", "got", "cost", "session")
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -71,23 +72,36 @@ def show_rows(rows: Sequence[Row], console: Console) -> None:
     Print the exchanges, one a line.
     """
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    for name in ("no.", "started (UTC)", "model", "status", "sent", "got", "cost", "session"):
-        table.add_column(name, justify="right" if name in ("no.", "sent", "got", "cost") else "left", no_wrap=True)
-    for number, capture in rows:
-        exchange = capture.exchange
-        good = exchange.outcome == "ok"
-        status = str(exchange.status or "-") if good else exchange.outcome
+    cells = [_cells(number, capture) for number, capture in rows]
+    for place, name in enumerate(_COLUMNS):
+        # Where it is tight the words give way: a time or an amount cut short would be another one.
+        gives = name in ("model", "status")
+        least = None if gives else max(len(one[place]) for one in (_COLUMNS, *cells))
+        justify: Literal["left", "right"] = "right" if name in ("no.", "sent", "got", "cost") else "left"
+        table.add_column(name, justify=justify, no_wrap=not gives, overflow="ellipsis", min_width=least)
+    for one, (_, capture) in zip(cells, rows, strict=True):
+        good = capture.exchange.outcome == "ok"
         table.add_row(
-            str(number),
-            f"{exchange.started_at.astimezone(UTC):%m-%d %H:%M:%S}",
-            Text(_short(exchange.model or exchange.path, 20)),
-            Text(status, style="" if good else "red"),
-            size(exchange.request_bytes),
-            size(exchange.response_bytes),
-            "-" if exchange.cost_nusd is None else _money(exchange.cost_nusd),
-            _short(exchange.session or "-", 8),
+            *(
+                Text(text, style="red" if name == "status" and not good else "")
+                for name, text in zip(_COLUMNS, one, strict=True)
+            )
         )
     console.print(table)
+
+
+def _cells(number: int, capture: Capture) -> tuple[str, ...]:
+    exchange = capture.exchange
+    return (
+        str(number),
+        f"{exchange.started_at.astimezone(UTC):%m-%d %H:%M:%S}",
+        _short(exchange.model or exchange.path, 20),
+        str(exchange.status or "-") if exchange.outcome == "ok" else exchange.outcome,
+        size(exchange.request_bytes),
+        size(exchange.response_bytes),
+        "-" if exchange.cost_nusd is None else _money(exchange.cost_nusd),
+        _short(exchange.session or "-", 8),
+    )
 
 
 def show_stats(stats: Any, console: Console) -> None:
@@ -122,7 +136,7 @@ def show_whole(number: int, capture: Capture, console: Console) -> None:
 def _facts(number: int, capture: Capture) -> Iterable[tuple[str, str]]:
     exchange = capture.exchange
     yield "exchange", f"{number} ({exchange.id})"
-    yield "started", f"{_iso(exchange.started_at)}, took {exchange.duration_ms / 1000:.1f} s"
+    yield "started", f"{_iso(exchange.started_at)}, took {_took(exchange.duration_ms)}"
     yield "request", f"{exchange.method} {exchange.path}, {_body(capture.request_body, exchange.request_bytes)}"
     yield "answer", f"{exchange.status or 'none'}, {_body(capture.response_body, exchange.response_bytes)}"
     yield "outcome", f"{exchange.outcome}{f': {exchange.error}' if exchange.error else ''}"
@@ -134,15 +148,28 @@ def _facts(number: int, capture: Capture) -> Iterable[tuple[str, str]]:
         usage = exchange.usage
         yield (
             "tokens",
-            f"{usage.input_tokens} in, {usage.cache_read_tokens} read, {usage.cache_write_5m_tokens} written for 5m, "
-            f"{usage.cache_write_1h_tokens} for 1h, {usage.output_tokens} out",
+            f"{usage.input_tokens:,} in, {usage.cache_read_tokens:,} read, "
+            f"{usage.cache_write_5m_tokens:,} written for 5m, "
+            f"{usage.cache_write_1h_tokens:,} for 1h, {usage.output_tokens:,} out",
         )
     if exchange.settlement is not None:
-        yield "cost", f"{dollars(exchange.settlement.nusd)} ({exchange.settlement.basis})"
+        priced = _PRICED.get(exchange.price_state or "exact", "")
+        yield "cost", f"{dollars(exchange.settlement.nusd)} ({exchange.settlement.basis}{priced})"
     if exchange.receipt is not None:
         difference = exchange.receipt.difference_nusd
         why = f"; {exchange.receipt.why}" if exchange.receipt.why else ""
         yield "vs 5m", f"{'n/a' if difference is None else _signed(difference)}{why}"
+
+
+_PRICED = {
+    "unpriced": "; no price is known for the model: the dearest known one",
+    "fallback": "; the price is that of the model's plain name",
+}
+"""What a cost rests on besides its counts, where that is not the model's own price."""
+
+
+def _took(duration_ms: float) -> str:
+    return f"{duration_ms:.0f} ms" if duration_ms < 1000 else f"{duration_ms / 1000:.1f} s"
 
 
 def _model(asked: str | None, answered_by: str | None) -> str:

@@ -117,7 +117,7 @@ def test_show(savemode: Run) -> None:
         "POST /v1/messages, 100 B",
         "claude-opus-5-5, answered by claude-haiku-4-5",
         "1 in, 4 read, 2 written for 5m, 3 for 1h, 5 out",
-        "$0.000000123 (reported)",
+        "$0.000000123 (reported; the price is that of the model's plain name)",
         "$0.000000002 less; why",
         "anthropic-beta: a,b",
         "request-id: req_up",

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from savemode_cli.captures.store import Stats
 from savemode_cli.core.capture import Capture
+from savemode_cli.core.charge import Settlement
+from savemode_cli.core.pricing import Usage
 from savemode_cli.core.receipt import Receipt
 from savemode_cli.views.captures import row_json, show_rows, show_stats, show_whole, size, stats_json, whole_json
 from tests.builders import an_exchange
@@ -63,9 +65,52 @@ def test_rows_fit_the_screen_whatever_they_hold() -> None:
     lines = drawn(show_rows, [(12345, long), (2, odd)])
 
     assert max(map(len, lines)) <= 80
-    assert "claude-with-a-very-…" in lines[1]
+    assert "claude-with-a-ver…" in lines[1]
     assert "upstream_error" in lines[1]
     assert "\x1b" not in "".join(lines)
+
+
+def test_words_give_way_where_it_is_tight() -> None:
+    """
+    A time or an amount cut short would be another one: of a row too long, model and outcome are shortened alone.
+    """
+    wide = plain(outcome="upstream_error", request_bytes=1234, response_bytes=1300, model="claude-opus-4-5-of-mine")
+    narrow = [plain(outcome=name, path="/v1/messages/count_tokens", model=None) for name in ("broken", "unreachable")]
+    rows = [(12345, wide), *((2, one) for one in narrow)]
+    text = "\n".join(drawn(show_rows, rows))
+
+    for whole in ("12345", "11-24 12:00:00", "1.2 KB", "1.3 KB", "0123456…"):
+        assert whole in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_counts_and_times_are_read_at_a_glance() -> None:
+    """
+    Thousands are set apart as on the other screens, and a short answer did not take 0.0 seconds.
+    """
+    usage = Usage(input_tokens=10866, cache_read_tokens=1234567, output_tokens=25)
+    text = "\n".join(drawn(show_whole, 1, plain(usage=usage, duration_ms=16.4)))
+
+    assert "tokens      10,866 in, 1,234,567 read, 0 written for 5m, 0 for 1h, 25 out" in text
+    assert "took 16 ms" in text
+    assert "took 1.2 s" in "\n".join(drawn(show_whole, 1, plain()))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("exact", "cost        $0.32781 (reported)"),
+        ("unpriced", "cost        $0.32781 (reported; no price is known for the model: the dearest known one)"),
+        ("fallback", "cost        $0.32781 (reported; the price is that of the model's plain name)"),
+    ],
+)
+def test_a_cost_says_whose_price_it_rests_on(state: Any, expected: str) -> None:
+    """
+    Reported counts at a price that is a guess are no reported cost.
+    """
+    shown = plain(settlement=Settlement(327_810_000, "reported"), price_state=state)
+
+    assert expected in drawn(show_whole, 1, shown)
 
 
 def test_stats_in_words() -> None:
