@@ -5,8 +5,10 @@ Rule of this file: a command is a plain function in a file of its own; nothing h
 To add a subcommand: `cli/<name>.py` with one function, one line below, one section in the README.
 """
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -105,24 +107,47 @@ def main() -> NoReturn:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
         code = 0
+    except OSError as error:
+        code = _unwritten(error)
     except Exception as error:
         # Typer's own errors of usage; it keeps their class to itself.
         if not hasattr(error, "format_message"):
             raise
         code = _misused(error)
-    _let_go_of_broken_pipes()
+    full = _let_go_of_output()
+    if full is not None and not code:
+        code = _unwritten(full)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _let_go_of_broken_pipes() -> None:
+def _let_go_of_output() -> OSError | None:
     """
-    Write what is left; where nobody reads it any more, keep Python from failing over it after the exit code was chosen.
+    Write what is left; where it cannot be, keep Python from failing over it after the exit code was chosen.
+
+    Returns why, unless the reader has left: that is an answer of theirs.
     """
+    why = None
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            why = why if isinstance(error, BrokenPipeError) else error
+    return why
+
+
+def _unwritten(error: OSError) -> int:
+    """
+    The answer did not get out whole: a full disk under `savemode ... > FILE`.
+
+    Raises:
+        OSError: it is no trouble of the output, which is all that commands leave to be met here.
+    """
+    if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+        raise error
+    with suppress(OSError):
+        return fail(f"cannot write the answer: {os.strerror(error.errno).lower()}", "make room there", "bad_output")
+    return 2
 
 
 def fail(message: str, hint: str = "", code: str = "") -> int:

@@ -5,6 +5,7 @@ Rule of this file: a session is forgotten once it is replayed; what stays of it 
 are read by one process, the origin first; whatever else turns out to be counted twice is read again by the one who knows.
 """
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -120,6 +121,8 @@ _begun: tuple[Work, RatesOf] | None = None
 
 def _begin(work: Work) -> None:
     global _begun  # noqa: PLW0603 - the only way to hand a pool's process something once
+    # Ctrl-C goes to every process of a terminal: a child ends at once, and only its parent says anything.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _begun = work, rates_by(work.prices())
 
 

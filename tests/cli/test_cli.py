@@ -4,6 +4,7 @@ The command as a whole: help, version, misuse, and what it costs to start.
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,23 @@ def test_reader_that_leaves_is_no_failure(arguments: list[str]) -> None:
     _, said = process.communicate(timeout=LONGEST_S)
 
     assert (process.returncode, said) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["prices"], ["prices", "--json"], ["--help"]], ids=" ".join)
+def test_answer_that_cannot_be_written(arguments: list[str]) -> None:
+    """
+    On a full disk `> FILE` is one `error:` line and exit code 2: an answer cut short is not taken for a whole one.
+    """
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*SAVEMODE, *arguments], stdout=full, stderr=subprocess.PIPE, env=environment(), check=False
+        )
+
+    first, hint = done.stderr.decode().splitlines()
+    assert done.returncode == 2
+    assert first == "error: cannot write the answer: no space left on device [bad_output]"
+    assert hint.startswith("  ")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

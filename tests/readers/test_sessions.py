@@ -2,6 +2,11 @@
 Sessions are replayed one by one or by several processes, and nobody can tell which.
 """
 
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
 from pathlib import Path
 
 from savemode_cli.core.pricing import PriceTable
@@ -12,7 +17,7 @@ from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.sessions import Work, replayed
 from savemode_cli.readers.transcripts import groups
 from tests.builders import a_price
-from tests.transcripts import Transcript, a_session, usage
+from tests.transcripts import NOON, Transcript, a_session, usage
 
 
 def prices() -> PriceTable:
@@ -66,3 +71,45 @@ def test_one_session_needs_one_process(tmp_path: Path) -> None:
 
     work = Work(prices, Wanted(session="other"), idle_prone=False)
     assert list(replayed(groups(walk([str(tmp_path)])), work, 1, Problems(), lambda _: None)) == []
+
+
+INTERRUPTED = """
+import sys, time
+from pathlib import Path
+from savemode_cli.core.recorded import Wanted
+from savemode_cli.readers.files import walk
+from savemode_cli.readers.problems import Problems
+from savemode_cli.readers.sessions import Work, replayed
+from savemode_cli.readers.transcripts import groups
+
+def prices():
+    print("begun", flush=True)
+    time.sleep(60)
+
+try:
+    list(replayed(groups(walk([sys.argv[1]])), Work(prices, Wanted(), True), 2, Problems(), lambda done: None))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_is_met_by_one_process(tmp_path: Path) -> None:
+    """
+    A terminal sends it to all of them: the others go at once and say nothing.
+    """
+    for number in range(4):
+        a_session(f"session-{number}", [10], at=NOON + timedelta(hours=number)).write(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == [b"begun\n"] * 2
+
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out, err) == (0, b"interrupted\n", b"")
