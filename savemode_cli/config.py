@@ -110,6 +110,8 @@ class Settings:
     ledger: str | None = None
     price_file: Path | None = None
     further_budgets: tuple[Budget, ...] = ()
+    files: tuple[str, ...] = field(default=(), compare=False)
+    """The config files that had a say, the nearest first: one that lies in a folder that is not yours speaks too."""
     telemetry: bool = True
     telemetry_content: bool = False
     events_file: Path | None = None
@@ -231,7 +233,8 @@ def load(
     merged.pop("budgets", None)
     merged["budget_nusd"] = merged.pop("budget", None)
     _check_fractions(merged, places)
-    return Settings(**merged, further_budgets=_further_budgets(merged, places, layers))
+    said = tuple(source for source, layer in layers if source not in ("flag", "environment") and layer)
+    return Settings(**merged, further_budgets=_further_budgets(merged, places, layers), files=said)
 
 
 def sources(config: Path | None = None, environ: Mapping[str, str] | None = None) -> list[str]:

@@ -116,7 +116,7 @@ def test_table_is_complete() -> None:
     The tests below run over every option there is.
     """
     assert set(EVERY) | {"products", "aliases", "budgets"} == set(OPTIONS)
-    assert {FIELDS.get(name, name) for name in OPTIONS} == {one.name for one in fields(Settings)} | {"aliases"}
+    assert {FIELDS.get(name, name) for name in OPTIONS} == {one.name for one in fields(Settings) if one.compare} | {"aliases"}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -543,3 +543,19 @@ def test_a_team_is_a_number(team: str) -> None:
 
     assert "SAVEMODE_TEAM_ID" in message
     assert hint == "give a team's number"
+
+
+def test_files_that_had_a_say_are_named(tmp_path: Path) -> None:
+    """
+    The nearest first, and none that is not there or says nothing.
+    """
+    (tmp_path / "savemode.toml").write_text("quiet = true")
+    user = tmp_path / "user"
+    user.mkdir()
+    (user / "savemode.toml").write_text("")
+    given = tmp_path / "given.toml"
+    given.write_text("verbose = true")
+
+    assert load({}, {}, folder=tmp_path, user_folder=user).files == (str(tmp_path / "savemode.toml"),)
+    both = load({}, {}, config=given, folder=tmp_path, user_folder=user)
+    assert both.files == (str(given), str(tmp_path / "savemode.toml"))

@@ -453,6 +453,7 @@ def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
         policy += "; compat upstream"
     product = f"{settings.product} ({'' if prone else 'not '}idle-prone)"
     rows = [
+        *(("config", file) for file in settings.files),
         ("upstream", _upstream_words(settings, proxy)),
         ("gate", gate_words(gate)),
         ("policy", policy),

@@ -186,6 +186,9 @@ def _body(raw: bytes) -> bytes:
 
 def _har(path: Path, problems: Problems) -> Iterator[Call]:
     with path.open("rb") as file:
+        if not path.stat().st_size:
+            problems.add(path.name, None, "not a HAR")  # it was one when its kind was told
+            return
         # Closed when nothing holds a piece of it any more: whoever stops in the middle may still hold one.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     text = memoryview(mapped)[len(_BOM) if mapped[: len(_BOM)] == _BOM else 0 :]

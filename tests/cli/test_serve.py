@@ -432,3 +432,14 @@ def test_simulated_spend_is_kept_apart() -> None:
         server.end()
 
     assert list(Path(os.environ["XDG_DATA_HOME"]).rglob("*")) == []
+
+
+def test_banner_names_the_config_files(upstream: Upstream) -> None:
+    """
+    A file of the folder that one happens to stand in may name another upstream: it is said that it was read.
+    """
+    Path("savemode.toml").write_text("quiet = true")
+    with serving(upstream.url) as (server, _):
+        assert server.end(signal.SIGTERM) == 0
+
+    assert "\n  config   savemode.toml\n" in server.err.all()

@@ -216,3 +216,14 @@ def test_what_a_har_may_lack(tmp_path: Path) -> None:
     assert (found[0].started_at, found[0].ended_at, found[0].usage, found[0].subscription) == (None, None, None, False)
     assert found[1].subscription
     assert read(tmp_path, "har", b'{"log":{}}') == ([], ["made.txt: not a HAR"])
+
+
+def test_a_har_that_was_emptied_meanwhile(tmp_path: Path) -> None:
+    """
+    Counted and named, like any other that cannot be read.
+    """
+    path, problems = tmp_path / "a.har", Problems()
+    path.write_bytes(b"")
+
+    assert list(calls(path, "har", problems)) == []
+    assert problems.count == 1
