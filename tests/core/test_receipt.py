@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.caller import Caller
@@ -606,14 +606,19 @@ turns = st.lists(st.builds(Turn, seconds, st.integers(0, 20_000), tokens, tokens
 def lived(turns: Sequence[Turn], head: int, lifetime_s: int, *, hour: bool) -> list[Usage]:
     """
     The usage of a session whose entries live so long, and whose first `head` tokens others keep warm for ever.
+
+    An entry lives from its last use, which a request that began earlier does not bring forward.
     """
     out: list[Usage] = []
-    prompt = 0
+    prompt = now_s = used_s = 0
     for turn in turns:
-        cached = min(prompt, turn.kept) if out and turn.pause <= lifetime_s else 0
+        now_s += turn.pause
+        cached = min(prompt, turn.kept) if out and now_s - used_s <= lifetime_s else 0
         prompt = max(min(prompt, turn.kept), head) + turn.added
         read = max(cached, head)
         write = prompt - read
+        if prompt:
+            used_s = max(used_s, now_s) if out else now_s
         out.append(
             Usage(
                 turn.input,
@@ -627,6 +632,7 @@ def lived(turns: Sequence[Turn], head: int, lifetime_s: int, *, hour: bool) -> l
 
 
 @settings(deadline=None)
+@example([Turn(0, 1, 0, 0, 0), Turn(-1, 0, 0, 0, 0), Turn(0, 1, 0, 0, 0), Turn(321, 0, 0, 0, 1)], 0, TENTH)
 @given(turns, st.sampled_from([0, 9_000, 29_000]), st.sampled_from([TENTH, TWENTIETH, FORTIETH]))
 def test_both_worlds(turns: list[Turn], head: int, model: str) -> None:
     """
