@@ -14,6 +14,7 @@ import pytest
 
 from savemode_cli import config
 from savemode_cli.cli import app
+from tests.cli.command import runner
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -42,9 +43,15 @@ def savemode(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "savemode_cli", *arguments], capture_output=True, text=True, check=True, env=environ
     )
-    text = done.stdout
-    for pattern, steady in VOLATILE:
-        text = pattern.sub(steady, text)
+    return steady(done.stdout)
+
+
+def steady(text: str) -> str:
+    """
+    A text without what differs from one run to the next, or from one way to start it.
+    """
+    for pattern, constant in VOLATILE:
+        text = pattern.sub(constant, text)
     return "\n".join(line.rstrip() for line in text.splitlines()).strip()
 
 
@@ -69,11 +76,13 @@ def test_demo_output() -> None:
     check_part("output: savemode demo", f"```\n{savemode('demo')}\n```")
 
 
-def test_reference() -> None:
+def test_reference(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """
     The reference is what `--help` says.
     """
-    parts = [f"```\n{savemode(*name.split(), '--help')}\n```" for name in COMMANDS]
+    monkeypatch.setenv("COLUMNS", "80")
+    run = runner(monkeypatch, capsys)
+    parts = [f"```\n{steady(run(*name.split(), '--help').out)}\n```" for name in COMMANDS]
     check_part("reference", "\n\n".join(parts))
 
 
