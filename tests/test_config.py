@@ -116,7 +116,9 @@ def test_table_is_complete() -> None:
     The tests below run over every option there is.
     """
     assert set(EVERY) | {"products", "aliases", "budgets"} == set(OPTIONS)
-    assert {FIELDS.get(name, name) for name in OPTIONS} == {one.name for one in fields(Settings) if one.compare} | {"aliases"}
+    assert {FIELDS.get(name, name) for name in OPTIONS} == {one.name for one in fields(Settings) if one.compare} | {
+        "aliases"
+    }
 
 
 @pytest.mark.parametrize("name", EVERY)
