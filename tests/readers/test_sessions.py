@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 from savemode_cli.core.pricing import PriceTable
@@ -17,7 +16,7 @@ from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.sessions import Work, replayed
 from savemode_cli.readers.transcripts import groups
 from tests.builders import a_price
-from tests.transcripts import NOON, Transcript, a_session, usage
+from tests.transcripts import Transcript, a_session, usage
 
 
 def prices() -> PriceTable:
@@ -74,42 +73,22 @@ def test_one_session_needs_one_process(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import sys, time
-from pathlib import Path
+import os, signal
+from savemode_cli.core.pricing import PriceTable
 from savemode_cli.core.recorded import Wanted
-from savemode_cli.readers.files import walk
-from savemode_cli.readers.problems import Problems
-from savemode_cli.readers.sessions import Work, replayed
-from savemode_cli.readers.transcripts import groups
+from savemode_cli.readers.sessions import Work, _begin
+from tests.builders import a_price
 
-def prices():
-    print("begun", flush=True)
-    time.sleep(60)
-
-try:
-    list(replayed(groups(walk([sys.argv[1]])), Work(prices, Wanted(), True), 2, Problems(), lambda done: None))
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
+_begin(Work(lambda: PriceTable([a_price()]), Wanted(), idle_prone=True))
+os.kill(os.getpid(), signal.SIGINT)
 """
 
 
-def test_ctrl_c_is_met_by_one_process(tmp_path: Path) -> None:
+def test_a_process_of_the_pool_ends_at_ctrl_c_without_a_word() -> None:
     """
-    A terminal sends it to all of them: the others go at once and say nothing.
+    A terminal sends it to all of them; only their parent has something to say.
     """
-    for number in range(4):
-        a_session(f"session-{number}", [10], at=NOON + timedelta(hours=number)).write(tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert process.stdout is not None
-    assert [process.stdout.readline() for _ in range(2)] == [b"begun\n"] * 2
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, env=environment, check=False)
 
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-
-    assert (process.returncode, out, err) == (0, b"interrupted\n", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
