@@ -13,7 +13,7 @@ from savemode_cli.core.capture import Capture
 from savemode_cli.core.errors import SavemodeError
 from savemode_cli.core.messages import MESSAGES_PATH
 from savemode_cli.core.recorded import Call
-from savemode_cli.readers.bodies import calls
+from savemode_cli.readers.bodies import calls, is_answered
 from savemode_cli.readers.files import Kind
 from savemode_cli.readers.problems import Problems
 
@@ -69,4 +69,5 @@ def _call(capture: Capture, body: bytes, place: str) -> Call:
         usage=exchange.usage,
         session=exchange.session,
         subscription=any(skip.code == "oauth" for skip in exchange.skips),
+        answered=is_answered(exchange.status, exchange.usage),
     )

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace as changed
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -87,7 +88,7 @@ def _found(paths: Sequence[str]) -> "list[tuple[Path, Kind]]":
     found = [(path, kind_of(path)) for path in walk(paths)]
     if not any(kind == "transcript" or holds_bodies(path, kind) for path, kind in found):
         raise BadInput(
-            f"{', '.join(paths)}: nothing recorded was found in {len(found):,} files",
+            f"{', '.join(paths)}: nothing recorded was found in {len(found):,} file{'' if len(found) == 1 else 's'}",
             hint="give the folder of Claude Code's transcripts, like ~/.claude/projects, of captures, or recorded bodies",
         )
     return found
@@ -144,6 +145,8 @@ def _shown(
 ) -> "Shown":
     from savemode_cli.views.replay import Shown
 
+    if done is not None:
+        replay = changed(replay, copies=replay.copies + done.copies)
     return Shown(
         replay,
         product=settings.product,

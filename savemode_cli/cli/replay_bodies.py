@@ -7,6 +7,7 @@ Rule of this file: a body goes through as it stands in the file, one at a time, 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from heapq import heappop, heappush, heappushpop
 from pathlib import Path
 
@@ -22,18 +23,23 @@ from savemode_cli.readers.problems import Problems
 _REACH = 16
 """How many places a call may be late: a log is written when an answer ends. Few, for bodies are held meanwhile."""
 
+_RICHEST: tuple[Kind, ...] = ("captures", "bodies", "body", "har")
+"""Of copies that one counts which knows most: a HAR has no bill of an answer that ended early."""
+
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class Bodies:
     """
-    What was done with them. `sessions` are those with a bill; `unusable` counts why others could not be replayed.
+    What was done with them. `sessions` are those with a bill; `unusable` counts why others could not be replayed;
+    `copies` those that stood in a further file, as an export beside its store, and were left out.
     """
 
     upgrades: Upgrades = field(default_factory=Upgrades)
     sessions: list[SessionReplay] = field(default_factory=list)
     unusable: dict[str, int] = field(default_factory=dict)
+    copies: int = 0
 
 
 def replay_bodies(
@@ -50,7 +56,7 @@ def replay_bodies(
     """
     done, cache = Bodies(), BodyReplay(rates, wanted)
     product = replace(settings.policy, ttl="product")
-    for call in _in_order(_calls(files, problems, advance)):
+    for call in _in_order(_calls(files, problems, advance, done)):
         one = judged(call, settings.policy, settings.product, settings.products)
         done.upgrades.add(one)
         cache.feed(one, product)
@@ -59,9 +65,19 @@ def replay_bodies(
     return done
 
 
-def _calls(files: Sequence[tuple[Path, Kind]], problems: Problems, advance: Callable[[int], None]) -> Iterator[Call]:
-    for path, kind in files:
-        yield from calls_in(path, kind, problems)
+def _calls(
+    files: Sequence[tuple[Path, Kind]], problems: Problems, advance: Callable[[int], None], done: Bodies
+) -> Iterator[Call]:
+    met: dict[tuple[datetime, bytes], Path] = {}
+    for path, kind in sorted(files, key=lambda one: _RICHEST.index(one[1])):
+        for call in calls_in(path, kind, problems):
+            if call.started_at is not None:
+                # To the millisecond, for that is what a HAR keeps. Within one file nothing is a copy, but another try.
+                moment = call.started_at.replace(microsecond=call.started_at.microsecond // 1000 * 1000)
+                if met.setdefault((moment, sha256(call.body).digest()), path) != path:
+                    done.copies += 1
+                    continue
+            yield call
         advance(path.stat().st_size)
 
 

@@ -139,6 +139,9 @@ class BodyReplay:
         The next call; `product` is the policy of that name, which may differ from the one that it was judged by.
         """
         call = one.call
+        if not call.answered:
+            self._leave_out("failed")
+            return
         if call.started_at is None:
             self._leave_out("no time")
             return

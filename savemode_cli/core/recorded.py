@@ -72,7 +72,8 @@ class Call:
     One recorded request with its body. `place` says where it stands, for people; what was not recorded is None.
 
     `headers` are as they came, names in lower case. `subscription` says that the record shows OAuth traffic though it
-    holds no credential. `usage` is the bill, None if none was recorded.
+    holds no credential. `usage` is the bill, None if none was recorded. `answered` is False where the record shows that
+    it was refused or failed: nothing of it was cached, and nothing billed.
     """
 
     place: str
@@ -84,3 +85,4 @@ class Call:
     usage: Usage | None = None
     session: str | None = None
     subscription: bool = False
+    answered: bool = True

@@ -54,6 +54,7 @@ class _Line(Struct, gc=False):
     anthropic_beta: str | None = None
     headers: dict[str, str] | None = None
     path: str | None = None
+    status: int | None = None
 
 
 class _Named(Struct, gc=False):
@@ -80,6 +81,7 @@ class _Content(Struct, gc=False):
 
 
 class _HarResponse(Struct, gc=False):
+    status: int | None = None
     content: _Content | None = None
 
 
@@ -128,23 +130,30 @@ def _lines(path: Path, problems: Problems) -> Iterator[Call]:
             if not text:
                 continue
             found = _call(text, f"{path.name}:{number}")
-            if isinstance(found, Call):
-                yield found
-            else:
+            if isinstance(found, str):
                 problems.add(path.name, number, found)
+            elif found is not None:
+                yield found
 
 
 def _one(path: Path, problems: Problems) -> Iterator[Call]:
     found = _call(path.read_bytes().removeprefix(_BOM), path.name)
-    if isinstance(found, Call):
-        yield found
-    else:
+    if isinstance(found, str):
         problems.add(path.name, None, found)
+    elif found is not None:
+        yield found
 
 
-def _call(text: bytes, place: str) -> Call | str:
+def is_answered(status: int | None, usage: Usage | None) -> bool:
     """
-    The call that a JSON text holds, or what is wrong with it.
+    Whether a call was let through and done, so far as is known: an error has a status, and no usage.
+    """
+    return usage is not None or status is None or status < 400
+
+
+def _call(text: bytes, place: str) -> Call | str | None:
+    """
+    The call that a JSON text holds, what is wrong with it, or None if it is another request.
     """
     try:
         read = _decode_line(text)
@@ -158,6 +167,9 @@ def _call(text: bytes, place: str) -> Call | str:
         return str(error)
     if read.body is UNSET and read.messages is UNSET:
         return "no request body"
+    if read.path is not None and not read.path.endswith(MESSAGES_PATH):
+        return None
+    usage = None if read.usage is None else usage_from(read.usage)
     return Call(
         place,
         body,
@@ -165,9 +177,10 @@ def _call(text: bytes, place: str) -> Call | str:
         path=read.path or MESSAGES_PATH,
         started_at=started,
         ended_at=ended,
-        usage=None if read.usage is None else usage_from(read.usage),
+        usage=usage,
         session=read.session,
         subscription=_OAUTH_BETA in (read.anthropic_beta or ""),
+        answered=is_answered(read.status, usage),
     )
 
 
@@ -222,6 +235,7 @@ def _entry(raw: Raw, place: str) -> Call | str | None:
     body = _text(request.postData.text, request.postData.encoding) if request.postData is not None else None
     if body is None:
         return "its body was not recorded"
+    usage = None if read.response is None else _metered(read.response.content)
     return Call(
         place,
         body,
@@ -229,8 +243,9 @@ def _entry(raw: Raw, place: str) -> Call | str | None:
         path=path,
         started_at=started,
         ended_at=None if started is None else started + took,
-        usage=None if read.response is None else _metered(read.response.content),
+        usage=usage,
         subscription=any(one.name.lower() == "anthropic-beta" and _OAUTH_BETA in one.value for one in request.headers),
+        answered=is_answered(None if read.response is None else read.response.status, usage),
     )
 
 

@@ -49,9 +49,10 @@ _GAP_NAMES = {
 
 
 _UNUSABLE = {
-    "no time": "when they were sent was not recorded",
-    "no usage": "what they were billed was not recorded",
-    "no messages body": "they are no messages call",
+    "no time": "the time of sending was not recorded",
+    "no usage": "the bill was not recorded",
+    "no messages body": "not a messages call",
+    "failed": "refused or failed, and not billed",
 }
 
 
@@ -306,11 +307,14 @@ def _show_notes(shown: Shown, console: Console) -> None:
 def _notes(shown: Shown) -> Iterator[str]:
     replay = shown.replay
     for model, count in replay.unpriced.items():
-        yield f"unpriced: {count:,} requests of {printable(model)} are in no dollars (--price-file)"
+        what, verb = ("1 request", "is") if count == 1 else (f"{count:,} requests", "are")
+        yield f"unpriced: {what} of {printable(model)} {verb} in no dollars (--price-file)"
     for why, count in shown.unusable.items():
-        yield f"{count:,} bodies are in no cost: {_UNUSABLE[why]}"
+        what = "1 body is" if count == 1 else f"{count:,} bodies are"
+        yield f"{what} in no cost: {_UNUSABLE[why]}"
     if replay.copies:
-        yield f"{replay.copies:,} requests stood in several files and were counted once"
+        what = "1 request" if replay.copies == 1 else f"{replay.copies:,} requests"
+        yield f"{what} stood in several files and {'was' if replay.copies == 1 else 'were'} counted once"
     if shown.malformed:
         yield "1 line was left out:" if shown.malformed == 1 else f"{shown.malformed:,} lines were left out:"
         for problem in shown.problems[:_MOST_PROBLEMS]:

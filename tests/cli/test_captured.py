@@ -152,3 +152,32 @@ def test_a_budget_on_captures(savemode: Run, kept: Path) -> None:
     data = json.loads(savemode("simulate-budget", "--budget", "1", "--trace", str(kept.parent), "--json").out)
 
     assert data["windows"][0]["requests"] == 22
+
+
+def test_an_export_beside_the_store_counts_nothing_twice(savemode: Run, kept: Path) -> None:
+    """
+    Whoever exports into the folder that is replayed pays no bill again.
+    """
+    alone = json.loads(savemode("replay", str(kept), "--json").out)
+    for form, name in (("--har", "captures.har"), ("--jsonl", "captures.jsonl")):
+        assert (
+            savemode("captures", "export", form, "--out", str(kept.parent / name), "--dir", str(kept.parent)).code == 0
+        )
+    together = json.loads(savemode("replay", str(kept.parent), "--json").out)
+
+    assert together["requests"] == alone["requests"] == 22
+    assert together["policies"] == alone["policies"]
+    assert (together["copies"], alone["copies"]) == (44, 0)
+
+
+def test_refused_captures_are_no_calls_of_the_cache(tmp_path: Path) -> None:
+    """
+    A refusal at the cap never reached the upstream.
+    """
+    store = CaptureStore.make(tmp_path / "captures")
+    first = captures()[0]
+    for status, usage in ((429, None), (200, None), (None, None), (529, first.exchange.usage)):
+        store.append(replace(first, exchange=replace(first.exchange, status=status, usage=usage)))
+    store.close()
+
+    assert [call.answered for call in calls_in(store.path, "captures", Problems())] == [False, True, True, True]

@@ -98,7 +98,7 @@ def test_bodies_without_a_bill(savemode: Run, tmp_path: Path) -> None:
 
     assert said[0].endswith("3 would change")
     assert "no request that is wanted has a bill" in said
-    assert "3 bodies are in no cost: when they were sent was not recorded" in said
+    assert "3 bodies are in no cost: the time of sending was not recorded" in said
 
 
 def test_a_folder_that_is_in_use_is_left_alone(savemode: Run, recorded: Path, tmp_path: Path) -> None:

@@ -273,3 +273,17 @@ def test_writes_that_no_marker_explains_are_written_for_as_long_as_asked() -> No
     kinds = {one.name: (one.kinds.write_5m_tokens, one.kinds.write_1h_tokens) for one in done.estimates}
 
     assert (kinds["recorded"], kinds["5m"], kinds["1h"], kinds["product"]) == ((0, 500), (500, 0), (0, 500), (0, 500))
+
+
+def test_what_failed_is_in_no_cache() -> None:
+    """
+    A call that was refused or failed wrote nothing: the next one writes it all, and the model says so.
+    """
+    refused = a_call(1, 0, None, answered=False)
+    retried = a_call(1, 60, billed(0, 10_000))
+    after = a_call(2, 120, billed(10_000, 2000))
+    result, replay = run(refused, retried, after)
+
+    assert replay.unusable == {"failed": 1}
+    assert [gap.requests for gap in result.gaps][:2] == [1, 1]
+    assert result.grade == run(retried, after)[0].grade

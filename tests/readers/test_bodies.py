@@ -227,3 +227,41 @@ def test_a_har_that_was_emptied_meanwhile(tmp_path: Path) -> None:
 
     assert list(calls(path, "har", problems)) == []
     assert problems.count == 1
+
+
+@pytest.mark.parametrize(
+    ("around", "expected"),
+    [
+        ({"status": 200}, [True]),
+        ({"status": 429}, [False]),
+        ({"status": None}, [True]),
+        ({"status": 429, "usage": USAGE}, [True]),
+        ({"path": "/wizard/v1/messages"}, [True]),
+        ({"path": "/v1/messages/count_tokens"}, []),
+    ],
+    ids=str,
+)
+def test_lines_of_other_requests_and_of_failed_ones(
+    tmp_path: Path, around: dict[str, Any], expected: list[bool]
+) -> None:
+    """
+    What is no messages call is passed over as in a HAR; an error without usage was billed nothing.
+    """
+    line = json.dumps(around).encode()[:-1] + b', "body": ' + BODY + b"}"
+
+    for kind in ("bodies", "body"):
+        found, problems = read(tmp_path, kind, line)
+        assert [call.answered for call in found] == expected
+        assert problems == []
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, True), (429, False)])
+def test_entries_that_failed(tmp_path: Path, status: int, expected: bool) -> None:
+    """
+    By the status of the answer.
+    """
+    request = {"method": "POST", "url": "http://x/v1/messages", "postData": {"text": BODY.decode()}}
+    har = {"log": {"entries": [{"request": request, "response": {"status": status}}]}}
+    (call,), _ = read(tmp_path, "har", json.dumps(har).encode())
+
+    assert call.answered is expected
