@@ -190,7 +190,7 @@ def parse_when(text: str, option: str) -> datetime:
 
 
 def _ago(text: str, option: str) -> datetime:
-    from savemode_cli.config import keep_for
+    from savemode_cli.config.values import keep_for
 
     try:
         span = keep_for(text)

@@ -50,7 +50,8 @@ async def _day(screen: "Screen | None") -> "Day":
 
     import httpx
 
-    from savemode_cli.config import SIMULATED, Settings
+    from savemode_cli.config import Settings
+    from savemode_cli.config.values import SIMULATED
     from savemode_cli.core.caller import PRODUCTS, Products
     from savemode_cli.core.tiers import parse_usd
     from savemode_cli.proxy.simulated.clock import Clock

@@ -1,8 +1,10 @@
 """
 What a person configured: flags, files and environment, merged into one `Settings`.
 
-Rule of this file: the only reader of environment variables and of config files. The order, first match wins: flags,
-`--config FILE`, environment, `./savemode.toml`, the user's config directory, defaults.
+Rule of this file: the only reader of environment variables and of config files; what a value may be is in `values`. The
+order, first match wins: flags, `--config FILE`, environment, `./savemode.toml`, the user's config directory, defaults.
+
+Longer than most: each option has its line in the settings and in the checks, and what becomes of them is read beside it.
 
 A config file is TOML with the names of the options (`ttl_policy = "always"`), a `[products]` table
 (`ide = { idle_prone = true }`) and an `[aliases]` table (`editor = "ide"`) that add to the built-in ones.
@@ -20,7 +22,6 @@ Further ones have a table each:
 
 import difflib
 import os
-import re
 import tomllib
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -31,11 +32,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from savemode_cli.core.budget import ALL, Budget, Window, parse_window
+from savemode_cli.config import values
+from savemode_cli.core.budget import ALL, Budget, Window
 from savemode_cli.core.caller import ALIASES, KNOWN_PRODUCTS, PRODUCTS, Products
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.gate import DEBUG_ENV, ENV
-from savemode_cli.core.tiers import ENGAGE_AT, MOST_NUSD, WARN_AT, Fail, dollars, parse_usd
+from savemode_cli.core.tiers import ENGAGE_AT, WARN_AT, Fail
 from savemode_cli.core.transform import TTL_POLICIES, Policy, TtlPolicy
 
 PREFIX = "SAVEMODE_"
@@ -50,9 +52,6 @@ POSTHOG_VARIABLES = ("POSTHOG_API_KEY", "POSTHOG_HOST", "POSTHOG_PERSONAL_API_KE
 DEFAULT_POSTHOG_HOST = "https://us.i.posthog.com"
 KEEP = timedelta(days=30)
 DEFAULT_UPSTREAM = "https://api.anthropic.com"
-SIMULATED = "simulated"
-"""In place of an upstream's address: one of our own, in this process."""
-
 LOG_FORMATS = ("text", "json")
 COMPATS = ("none", "upstream")
 
@@ -130,7 +129,7 @@ class Settings:
         """
         Whether no request leaves this process.
         """
-        return self.upstream == SIMULATED
+        return self.upstream == values.SIMULATED
 
     @property
     def ledger_url(self) -> str:
@@ -282,7 +281,7 @@ def with_base_url(settings: Settings, environ: Mapping[str, str] | None = None) 
     if not url or settings.upstream != DEFAULT_UPSTREAM:
         return settings
     try:
-        return replace(settings, upstream=_upstream(url))
+        return replace(settings, upstream=values.upstream(url))
     except ValueError as error:
         raise ConfigError(f"ANTHROPIC_BASE_URL is {_shown(url)}", hint=f"give {error}, or --upstream") from None
 
@@ -347,145 +346,6 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in ("true", "1", "yes", "on"):
-        return True
-    if isinstance(value, str) and value.strip().lower() in ("false", "0", "no", "off", ""):
-        return False
-    raise ValueError("true or false")
-
-
-def _port(value: object) -> int:
-    try:
-        number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 65535:
-        raise ValueError("a number from 0 to 65535 (0: a free port)")
-    return number
-
-
-def _seconds(value: object) -> float:
-    try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
-    except (ValueError, OverflowError):
-        number = -1.0
-    if not 0 < number < 86_400:
-        raise ValueError("a number of seconds above 0 and below a day")
-    return number
-
-
-def _words(value: object) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple) or not all(isinstance(one, str) for one in items):
-        raise ValueError("a list of names")
-    return tuple(one.strip().lower() for one in items if one.strip())
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("a text")
-    return value.strip()
-
-
-def _token(value: object) -> str:
-    if not isinstance(value, str) or re.fullmatch(r"[!-~]{16,256}", value.strip()) is None:
-        raise ValueError("16 to 256 characters that a header can hold, without blanks")
-    return value.strip()
-
-
-def _key(value: object) -> str:
-    if not isinstance(value, str) or re.fullmatch(r"[!-~]{8,256}", value.strip()) is None:
-        raise ValueError("the key of a project, like phc_..., or of a person, like phx_...")
-    return value.strip()
-
-
-def _team(value: object) -> int:
-    try:
-        number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number < 10**18:
-        raise ValueError("a team's number")
-    return number
-
-
-def _one_of(*allowed: str) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or value.strip().lower() not in allowed:
-            raise ValueError(" | ".join(allowed))
-        return value.strip().lower()
-
-    return check
-
-
-def _upstream(value: object) -> str:
-    if isinstance(value, str) and value.strip().lower() == SIMULATED:
-        return SIMULATED
-    wanted = "an http:// or https:// address, without user, query or fragment, or: simulated"
-    try:
-        parts = urlsplit(value.strip()) if isinstance(value, str) else urlsplit("")
-    except ValueError:
-        raise ValueError(wanted) from None
-    bare = not (parts.username or parts.password or parts.query or parts.fragment)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
-        raise ValueError(wanted)
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("an address whose port is a number up to 65535") from None
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("a table")
-    return value
-
-
-def _usd(value: object) -> int:
-    # A float of TOML becomes the text it was written as: the shortest that reads back as the same float.
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    nusd = parse_usd(str(value)) if is_number or isinstance(value, str) else None
-    if nusd is None or nusd < 0:
-        raise ValueError(f"US dollars, like 20 or 5.40, up to {dollars(MOST_NUSD)} (0: count, and cap nothing)")
-    return nusd
-
-
-def _fraction(value: object) -> Decimal:
-    text = str(value).strip() if not isinstance(value, bool) else ""
-    if _FRACTION.fullmatch(text) is None or not 0 < Decimal(text) <= 1:
-        raise ValueError("a fraction above 0 and up to 1, like 0.85")
-    return Decimal(text)
-
-
-_FRACTION = re.compile(r"\d?\.\d{1,20}|\d\.?", re.ASCII)
-
-
-def _window(value: object) -> Window:
-    return _asked_of_core(lambda: parse_window(_text(value)))
-
-
-def _zone(value: object) -> str:
-    return _asked_of_core(lambda: Budget(DEFAULT_BUDGET, 0, zone=_text(value))).zone
-
-
-def _scope(value: object) -> str:
-    return _asked_of_core(lambda: Budget(DEFAULT_BUDGET, 0, scope=_text(value))).scope
-
-
-def _asked_of_core(make: Callable[[], T]) -> T:
-    """
-    What the core makes of a value; what it allows is said here together with the place.
-    """
-    try:
-        return make()
-    except ConfigError as error:
-        raise ValueError(error.hint.removeprefix("allowed: ")) from None
-
-
 def _capture(value: object) -> Path | None:
     """
     A folder; the user's own one for "true", as for the bare flag; none for "false".
@@ -493,71 +353,47 @@ def _capture(value: object) -> Path | None:
     if isinstance(value, Path):
         return value
     try:
-        return user_captures() if _boolean(value) else None
+        return user_captures() if values.boolean(value) else None
     except ValueError:
-        return _path(value)
-
-
-def keep_for(value: object) -> timedelta | None:
-    """
-    How long captures are kept: `12h`, `7d`; None for `forever`.
-
-    Raises:
-        ValueError: it is none of them, and says what is.
-    """
-    text = value.strip().lower() if isinstance(value, str) else ""
-    if text == "forever":
-        return None
-    match = _SPAN.fullmatch(text)
-    span = timedelta() if match is None else timedelta(hours=int(match[1]) * (1 if match[2] == "h" else 24))
-    if not span:
-        raise ValueError("hours or days, like 12h or 7d, or forever")
-    return span
-
-
-_SPAN = re.compile(r"(\d{1,4})(h|d)", re.ASCII)
-
-
-def _path(value: object) -> Path:
-    return value if isinstance(value, Path) else Path(_text(value)).expanduser()
+        return values.path(value)
 
 
 _CHECKS: dict[str, Callable[[object], object]] = {
-    "host": _text,
-    "port": _port,
-    "upstream": _upstream,
-    "product": _text,
-    "ttl_policy": _one_of(*TTL_POLICIES),
-    "compat": _one_of(*COMPATS),
-    "allow_host": _words,
-    "access_token": _token,
-    "connect_timeout_s": _seconds,
-    "read_timeout_s": _seconds,
-    "grace_s": _seconds,
-    "log_format": _one_of(*LOG_FORMATS),
-    "products": _table,
-    "aliases": _table,
-    "budget": _usd,
-    "budget_window": _window,
-    "budget_zone": _zone,
-    "budget_scope": _scope,
-    "warn_at": _fraction,
-    "engage_at": _fraction,
-    "fail": _one_of("open", "closed"),
-    "ledger": _text,
-    "price_file": _path,
-    "budgets": _table,
-    "events_file": _path,
-    "posthog_api_key": _key,
-    "posthog_personal_api_key": _key,
-    "posthog_host": _upstream,
-    "posthog_distinct_id": _text,
-    "posthog_project": _text,
-    "team_id": _team,
+    "host": values.text,
+    "port": values.port,
+    "upstream": values.upstream,
+    "product": values.text,
+    "ttl_policy": values.one_of(*TTL_POLICIES),
+    "compat": values.one_of(*COMPATS),
+    "allow_host": values.words,
+    "access_token": values.token,
+    "connect_timeout_s": values.seconds,
+    "read_timeout_s": values.seconds,
+    "grace_s": values.seconds,
+    "log_format": values.one_of(*LOG_FORMATS),
+    "products": values.table,
+    "aliases": values.table,
+    "budget": values.usd,
+    "budget_window": values.window,
+    "budget_zone": values.zone,
+    "budget_scope": values.scope,
+    "warn_at": values.fraction,
+    "engage_at": values.fraction,
+    "fail": values.one_of("open", "closed"),
+    "ledger": values.text,
+    "price_file": values.path,
+    "budgets": values.table,
+    "events_file": values.path,
+    "posthog_api_key": values.key,
+    "posthog_personal_api_key": values.key,
+    "posthog_host": values.upstream,
+    "posthog_distinct_id": values.text,
+    "posthog_project": values.text,
+    "team_id": values.team,
     "capture": _capture,
-    "keep": keep_for,
+    "keep": values.keep_for,
 }
-_CHECKS |= {one.name: _boolean for one in fields(Settings) if one.type is bool}
+_CHECKS |= {one.name: values.boolean for one in fields(Settings) if one.type is bool}
 
 OPTIONS = tuple(sorted(_CHECKS))
 """The names of all options, as a config file and, in capitals behind `SAVEMODE_`, the environment spell them."""
@@ -584,7 +420,7 @@ def _asked(place: str, check: Callable[[object], T], value: object) -> T:
     try:
         return check(value)
     except ValueError as error:
-        shown = "not usable" if check in (_token, _key) else _shown(value)
+        shown = "not usable" if check in (values.token, values.key) else _shown(value)
         raise ConfigError(f"{place} is {shown}", hint=f"give {error}") from None
 
 
@@ -634,8 +470,13 @@ def _budget(place: str, name: str, row: object, fractions: Mapping[str, Any]) ->
     unknown = sorted(set(row) - set(_BUDGET_KEYS))
     if unknown:
         raise ConfigError(f"{place}.{unknown[0]}: there is no such option", hint=f"options: {', '.join(_BUDGET_KEYS)}")
-    checks: dict[str, Callable[[object], Any]] = {"window": _window, "zone": _zone, "scope": _scope, "strict": _boolean}
-    limit_nusd = _asked(f"{place}.limit_usd", _usd, row["limit_usd"])
+    checks: dict[str, Callable[[object], Any]] = {
+        "window": values.window,
+        "zone": values.zone,
+        "scope": values.scope,
+        "strict": values.boolean,
+    }
+    limit_nusd = _asked(f"{place}.limit_usd", values.usd, row["limit_usd"])
     given = {key: _asked(f"{place}.{key}", check, row[key]) for key, check in checks.items() if key in row}
     try:
         return Budget(name, limit_nusd, **given, **fractions)
