@@ -10,6 +10,8 @@ is known locally, and only *whose* key it is needs a parser. Each such key is th
 made in which it reads `"I~...":7,"C~...":`, and one typed decode of that copy, which skips everything it was not asked
 for, hands back each block with the number of its key. Nothing is guessed from order or count; a key the decode does not
 hand back is user data, or hidden by a duplicate key, and then the body is left alone.
+
+Longer than most, for a field of a request is spelled in one file only.
 """
 
 import re

@@ -6,6 +6,8 @@ not look at is left out (markers, whitespace, how a character is escaped, the or
 look at stays as it was sent (the order of keys inside a tool's input or schema, how a number is spelled).
 Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching (checked 2026-11-23). What that page does
 not say is marked "assumed" where it is decided.
+
+Longer than most, for each assumption about the cache stands beside what it decides.
 """
 
 import re

@@ -15,6 +15,8 @@ Policies
 
 A pause that only the longer TTL survives saves a rewrite, unless the client had changed the prefix meanwhile. How often
 it had is counted on the pauses that the recorded cache did survive; so is the discount on what is saved.
+
+Longer than most: a policy, its sums and how sure they are rest on the same sessions, and are read together.
 """
 
 from bisect import bisect_left

@@ -3,6 +3,8 @@ The server side: HTTP in, one relay behind it.
 
 Rule of this file: it reads and writes HTTP. Who may come in is the door's business, what happens to a request the
 relay's. The hot path is a plain ASGI function; Starlette serves our own pages under `/-/`.
+
+Longer than most: the application and the server under it share the meaning of a hang-up, an upload and an end.
 """
 
 import asyncio

@@ -2,6 +2,8 @@
 A replay on 80 columns, and the same for machines: how far to believe it, then what each policy would have cost.
 
 Rule of this file: it computes no money; where the grade is poor it shows the bill and the reason, and no other amount.
+
+Longer than most: the text and the JSON of each part stand side by side, so that neither tells more than the other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -2,6 +2,8 @@
 What a spend would be told, where the tiers begin, and how a trace would have run, for the person who sets the cap.
 
 Rule of this file: it fits 80 columns and shows both scales side by side; the figures are the rehearsal's.
+
+Longer than most: the text and the JSON of each part stand side by side, so that neither tells more than the other.
 """
 
 import json
