@@ -126,9 +126,9 @@ class CaptureSink:
                 continue
             if record is None:
                 return
-            if not self._try(partial(self._append, record)):
-                self.lost += 1
-            with self._lock:
+            kept = self._try(partial(self._append, record))
+            with self._lock:  # the event loop counts what it could not hand over
+                self.lost += not kept
                 self._waiting_bytes -= _size(record)
                 if self._behind and not self._waiting_bytes:
                     self._behind = False

@@ -89,8 +89,8 @@ def serve(
     announce = announcer(sys.stderr)
     with opened_sinks(settings, announce, sys.stdout) as sinks:
         proxy = compose(settings, printer(settings, sys.stdout), announce, sinks=sinks)
-        say_hello(settings, proxy, sys.stderr)
         try:
+            say_hello(settings, proxy, sys.stderr)
             run_in_loop(proxy.serve)
         finally:
             proxy.close()
