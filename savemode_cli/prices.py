@@ -244,8 +244,15 @@ def read_price_file(path: Path) -> list[Price]:
     try:
         text = path.read_text(encoding="utf-8")
         read = json.loads(text, parse_float=Decimal) if path.suffix == ".json" else _toml(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"the price file {path} cannot be read: {error}") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(
+            f"the price file {path} cannot be read: {reason}", hint="give --price-file a TOML or JSON file"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"the price file {path} cannot be read: {error}", hint='a row of it begins with "[[price]]"'
+        ) from error
     rows = read.get("price") if isinstance(read, dict) else None
     if not isinstance(rows, list) or not rows:
         raise ConfigError(f"the price file {path} has no list named price", hint='begin a row with "[[price]]"')

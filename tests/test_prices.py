@@ -439,3 +439,14 @@ def test_price_file_that_is_no_file(tmp_path: Path) -> None:
             load_prices(tmp_path / name)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_prices(price_file(tmp_path, "price = ["))
+
+
+def test_a_price_file_that_is_not_there(tmp_path: Path) -> None:
+    """
+    The cause as people say it, and a way out.
+    """
+    with pytest.raises(ConfigError) as raised:
+        read_price_file(tmp_path / "none.toml")
+
+    assert raised.value.message.endswith("none.toml cannot be read: no such file or directory")
+    assert "--price-file" in raised.value.hint

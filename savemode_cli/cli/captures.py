@@ -250,7 +250,9 @@ def _written(out: str) -> Iterator[BinaryIO]:
             yield file
         partial.replace(path)
     except OSError as error:
-        raise BadInput(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from error
+        raise BadInput(
+            f"cannot write {out}: {(error.strerror or str(error)).lower()}", hint="give --out another file"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -61,7 +61,7 @@ def diff_request(
         },
         config=config,
     )
-    body = body_in(_read(file), file)
+    body = body_in(_read(file), "stdin" if file == "-" else file)
     report = _judge(body, file, settings, provider, flag or [])
     if output is not None:
         _write(output, report.done.body)
@@ -126,7 +126,9 @@ def _parsed(raw: bytes, name: str) -> Any:
     try:
         return msgspec.json.decode(raw)
     except RecursionError:
-        raise BadInput(f"{name}: nested too deeply to be read") from None
+        raise BadInput(
+            f"{name}: nested too deeply to be read", hint="the proxy would send this body as it is"
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         place, what = _place_of_error(raw, str(error))
         raise BadInput(f"{name}{place}: not valid JSON: {what}", hint="the API would refuse this body") from None

@@ -81,7 +81,7 @@ def run(
     # Not printed, also where a file or a variable asks for it: stdout is the command's.
     with opened_sinks(replace(settings, print_events=False), announce, sys.stderr) as sinks:
         proxy = compose(settings, record, announce, handle_signals=False, sinks=sinks)
-        for words in capture_rows(settings):
+        for words in capture_rows(settings, sinks):
             say(sys.stderr, f"savemode captures to {words}")
         try:
             code = run_in_loop(lambda: _around(proxy, command))

@@ -128,7 +128,7 @@ class Proxy:
         self.url = url
         self.simulated = simulated
         self.now = now
-        self._sinks = sinks
+        self.sinks = sinks
         self._flags = flags
 
     async def serve(self) -> None:
@@ -147,7 +147,7 @@ class Proxy:
         self.relay.accounts.close()
         if self._flags is not None:
             self._flags.close()
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.close()
 
 
@@ -460,7 +460,7 @@ def say_hello(settings: "Settings", proxy: Proxy, out: TextIO) -> None:
         ("product", product),
         *(("budget", words) for words in _budget_rows(settings, proxy)),
         *(("events", words) for words in _telemetry_rows(settings)),
-        *(("captures", words) for words in capture_rows(settings)),
+        *(("captures", words) for words in capture_rows(settings, proxy.sinks)),
     ]
     hints = _hints(settings, gate, prone)
     if settings.is_simulated:
@@ -474,12 +474,14 @@ def _upstream_words(settings: "Settings", proxy: Proxy) -> str:
     return f"simulated ({proxy.simulated.url}); its tokens are estimates"
 
 
-def capture_rows(settings: "Settings") -> list[str]:
+def capture_rows(settings: "Settings", sinks: "Sequence[Sink]") -> list[str]:
     """
-    Where captures go, said to everybody who asked for them.
+    Where captures go, said to everybody who asked for them; and that they do not, as long as they cannot.
     """
     if settings.capture is None:
         return []
+    if any(sink.name == "captures" and sink.trouble for sink in sinks):
+        return [f"{settings.capture}, which cannot be written: nothing is captured"]
     days = "for ever" if settings.keep is None else f"for {span_words(settings.keep)}"
     return [f"{settings.capture}, kept {days}; captures hold your prompts"]
 

@@ -67,7 +67,10 @@ def simulate_budget(
     Show what a budget says: at one spend, at every boundary, or to a recorded trace of costs.
     """
     from savemode_cli.config import load
+    from savemode_cli.core.tiers import EFFORTS
 
+    if effort is not None and effort not in EFFORTS:
+        raise BadInput(f"--effort {effort!r} is none of the API's", hint=f"give {', '.join(EFFORTS)}")
     flags = {"strict": strict, "fail": fail, "warn_at": warn_at, "engage_at": engage_at, "price_file": price_file}
     settings = load({**flags, "budget_window": window, "budget_zone": zone}, config=config)
     if spend is None and (held is not None or ask is not None):

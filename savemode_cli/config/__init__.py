@@ -49,7 +49,8 @@ MONTH = Window()
 POSTHOG_VARIABLES = ("POSTHOG_API_KEY", "POSTHOG_HOST", "POSTHOG_PERSONAL_API_KEY")
 """What PostHog's own SDKs read; the same with `SAVEMODE_` before it wins."""
 
-DEFAULT_POSTHOG_HOST = "https://us.i.posthog.com"
+POSTHOG = "PostHog's variables"
+DEFAULT_POSTHOG_HOST = values.DEFAULT_POSTHOG_HOST
 KEEP = timedelta(days=30)
 DEFAULT_UPSTREAM = "https://api.anthropic.com"
 LOG_FORMATS = ("text", "json")
@@ -216,7 +217,7 @@ def load(
     layers: list[tuple[str, dict[str, Any]]] = [("flag", {key: v for key, v in flags.items() if v is not None})]
     if config is not None:
         layers.append((str(config), _read_file(config, must_exist=True)))
-    layers.append(("environment", _from_environment(environ)))
+    layers += [("environment", _from_environment(environ)), (POSTHOG, _from_posthogs(environ))]
     files = ((folder or Path()) / FILE_NAME, (user_folder or _user_folder()) / FILE_NAME)
     layers += [(str(file), _read_file(file, must_exist=False)) for file in files]
     merged: dict[str, Any] = {}
@@ -337,13 +338,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if environ.get(DEBUG_ENV, "").strip().lower() == "true":
         found["debug"] = True
-    for key in POSTHOG_VARIABLES:
-        if environ.get(key, "").strip():
-            found[key.lower()] = environ[key]
     for key, value in environ.items():
         if key.startswith(PREFIX):
             found[key.removeprefix(PREFIX).lower()] = value
     return found
+
+
+def _from_posthogs(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {key.lower(): environ[key] for key in POSTHOG_VARIABLES if environ.get(key, "").strip()}
 
 
 def _capture(value: object) -> Path | None:
@@ -386,7 +388,7 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "events_file": values.path,
     "posthog_api_key": values.key,
     "posthog_personal_api_key": values.key,
-    "posthog_host": values.upstream,
+    "posthog_host": values.posthog_host,
     "posthog_distinct_id": values.text,
     "posthog_project": values.text,
     "team_id": values.team,
@@ -403,7 +405,7 @@ def _place(source: str, name: str) -> str:
     """
     An option as the person who gave it spelled it.
     """
-    names = {"flag": f"--{name.replace('_', '-')}", "environment": f"{PREFIX}{name.upper()}"}
+    names = {"flag": f"--{name.replace('_', '-')}", "environment": f"{PREFIX}{name.upper()}", POSTHOG: name.upper()}
     return names.get(source, f"{source}: {name}")
 
 

@@ -20,6 +20,8 @@ from savemode_cli.core.tiers import MOST_NUSD, dollars, parse_usd
 SIMULATED = "simulated"
 """In place of an upstream's address: one of our own, in this process."""
 
+DEFAULT_POSTHOG_HOST = "https://us.i.posthog.com"
+
 _ANY = "any"  # a budget's name, where only its form is asked about
 T = TypeVar("T")
 
@@ -101,7 +103,16 @@ def one_of(*allowed: str) -> Callable[[object], str]:
 def upstream(value: object) -> str:
     if isinstance(value, str) and value.strip().lower() == SIMULATED:
         return SIMULATED
-    wanted = "an http:// or https:// address, without user, query or fragment, or: simulated"
+    return _address(value, "an http:// or https:// address, without user, query or fragment, or: simulated")
+
+
+def posthog_host(value: object) -> str:
+    return _address(
+        value, f"an http:// or https:// address, without user, query or fragment, like {DEFAULT_POSTHOG_HOST}"
+    )
+
+
+def _address(value: object, wanted: str) -> str:
     try:
         parts = urlsplit(value.strip()) if isinstance(value, str) else urlsplit("")
     except ValueError:

@@ -79,9 +79,9 @@ def dollars(nusd: int) -> str:
     """
     An amount for people: `$20.00`, rounded down; below a dollar all the digits it has, or a small budget reads `$0.00`.
     """
-    if abs(nusd) < NUSD_PER_USD and nusd % _NUSD_PER_CENT:
-        return f"${Decimal(nusd).scaleb(-9).normalize():f}"
-    return f"${usd(nusd)}"
+    digits = abs(nusd) < NUSD_PER_USD and nusd % _NUSD_PER_CENT
+    text = f"{Decimal(nusd).scaleb(-9).normalize():f}" if digits else usd(nusd)
+    return f"-${text[1:]}" if text.startswith("-") else f"${text}"
 
 
 def reaches(spend_nusd: int, budget_nusd: int, fraction: Decimal) -> bool:

@@ -374,3 +374,37 @@ def test_unsafe_folder_ends_the_command_at_once(savemode: Run, tmp_path: Path) -
     done = savemode("serve", "--port", "0", "--capture", str(open_to_all))
 
     assert "others may write" in error_line(done)
+
+
+def test_captures_that_cannot_be_written_are_not_announced(tmp_path: Path) -> None:
+    """
+    Neither `serve` nor `run` says that captures are kept where nothing can be.
+    """
+    folder = tmp_path / "captures"
+    folder.mkdir(mode=0o700)
+    (folder / "captures.sqlite3").write_text("no database at all " * 100)
+    options = ("--capture", str(folder))
+
+    with serving("simulated", *options) as (one, _):
+        one.end()
+    with running(*SAVEMODE, "run", "--upstream", "simulated", *options, "--", "true") as ran:
+        assert ran.end(None) == 0
+
+    for said in (one.err.all(), ran.err.all()):
+        assert "captures_unavailable" in said
+        assert "which cannot be written: nothing is captured" in said
+        assert "kept for" not in said
+
+
+def test_export_that_cannot_be_written(savemode: Run, tmp_path: Path) -> None:
+    """
+    The cause and a way out.
+    """
+    store = CaptureStore.make(user_captures())
+    store.append(a_capture())
+    store.close()
+
+    done = savemode("captures", "export", "--har", "--out", str(tmp_path / "none" / "x.har"))
+
+    assert error_line(done).endswith("x.har: no such file or directory [bad_input]")
+    assert "--out" in done.err

@@ -140,6 +140,16 @@ def test_stdin() -> None:
     assert done.exit_code == 0
 
 
+def test_stdin_is_called_so_in_an_error() -> None:
+    """
+    `-:1:1` names no place.
+    """
+    done = asked("-", stdin=b"{")
+
+    assert isinstance(done.exception, BadInput)
+    assert done.exception.message.startswith("stdin:1:")
+
+
 @pytest.mark.parametrize(
     ("raw", "place", "what"),
     [
@@ -173,8 +183,10 @@ def test_deep_nesting() -> None:
     """
     A hundred thousand brackets are an error, not a crash.
     """
-    with pytest.raises(BadInput, match="nested too deeply"):
+    with pytest.raises(BadInput, match="nested too deeply") as raised:
         body_in(b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "body.json")
+
+    assert raised.value.hint
 
 
 @pytest.mark.parametrize(

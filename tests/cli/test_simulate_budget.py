@@ -375,3 +375,13 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watched, "isatty", lambda: True, raising=False)
     with simulate_budget._opened(trace("1", "2")) as opened:
         assert len(list(opened)) == 2
+
+
+def test_an_effort_is_one_of_the_apis(savemode: Run) -> None:
+    """
+    A mistyped one would stay as it is under every mode, and look like advice.
+    """
+    done = savemode("simulate-budget", "--budget", "20", "--effort", "hihg")
+
+    assert error_line(done) == "error: --effort 'hihg' is none of the API's [bad_input]"
+    assert "xhigh" in done.err

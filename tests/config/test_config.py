@@ -561,3 +561,15 @@ def test_files_that_had_a_say_are_named(tmp_path: Path) -> None:
     assert load({}, {}, folder=tmp_path, user_folder=user).files == (str(tmp_path / "savemode.toml"),)
     both = load({}, {}, config=given, folder=tmp_path, user_folder=user)
     assert both.files == (str(given), str(tmp_path / "savemode.toml"))
+
+
+@pytest.mark.parametrize("name", ["POSTHOG_HOST", "SAVEMODE_POSTHOG_HOST"])
+def test_posthogs_address_is_refused_under_the_name_it_was_given(name: str) -> None:
+    """
+    Whoever set PostHog's own variable finds it in the error; and no PostHog is simulated.
+    """
+    message, hint = refused({}, {name: "nope"})
+
+    assert message == f"{name} is 'nope'"
+    assert "simulated" not in hint
+    assert "https://us.i.posthog.com" in hint

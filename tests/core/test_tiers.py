@@ -135,7 +135,7 @@ def test_parse_usd(text: str | None, nusd: int | None) -> None:
         (500_000_000, "0.50", "$0.50"),
         (19_999_999_999, "19.99", "$19.99"),
         (20_000_000_000, "20.00", "$20.00"),
-        (-1, "-0.01", "$-0.000000001"),
+        (-1, "-0.01", "-$0.000000001"),
     ],
 )
 def test_amounts_are_written_rounded_down(nusd: int, text: str, for_people: str) -> None:
@@ -199,3 +199,20 @@ def test_the_smallest_budget_is_one() -> None:
     assert (guard(0, 0).status, guard(-1, 0).status) == (None, None)
     assert (advise(1, 0).state, advise(1, 1).state) == ("ok", "blocked")
     assert (advise(0, 0).state, advise(-1, 0).state) == ("disabled", "disabled")
+
+
+@pytest.mark.parametrize(
+    ("nusd", "expected"),
+    [
+        (-5_000_000_000, "-$5.00"),
+        (-1_500_000, "-$0.0015"),
+        (0, "$0.00"),
+        (1_500_000, "$0.0015"),
+        (20 * 10**9, "$20.00"),
+    ],
+)
+def test_a_sign_stands_before_the_currency(nusd: int, expected: str) -> None:
+    """
+    `$-5.00` is no amount that anybody writes.
+    """
+    assert dollars(nusd) == expected
