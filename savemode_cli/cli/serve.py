@@ -3,6 +3,8 @@
 
 Rule of this file: the composition root. Transport, relay, server and the sinks of an exchange meet here; `run` and
 `demo` use the same composition.
+
+Longer than most: every part of the proxy is opened, said in the banner and closed here, and each change touches all three.
 """
 
 import contextlib

@@ -8,6 +8,8 @@ Source: https://platform.claude.com/docs/en/about-claude/pricing (checked 2026-1
 
 A price is found by a model's id and never by the beginning of one: claude-fable-5 and claude-fable-5-1 differ four
 times in the price of a cache read.
+
+Longer than most: the rules of the price page stand beside the arithmetic that they decide.
 """
 
 import math

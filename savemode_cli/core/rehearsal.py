@@ -2,6 +2,8 @@
 A budget rehearsed: what one spend would be told, and how a recorded trace of costs would have run against a cap.
 
 Rule of this file: it has no rules of its own. Every request goes through `decide`, in a ledger that lives in memory.
+
+Longer than most: reading a trace, running it and the figures of the run share what a trace may leave out.
 """
 
 import json
