@@ -233,7 +233,7 @@ def load(
     merged.pop("budgets", None)
     merged["budget_nusd"] = merged.pop("budget", None)
     _check_fractions(merged, places)
-    said = tuple(source for source, layer in layers if source not in ("flag", "environment") and layer)
+    said = tuple(source for source, layer in layers if source not in ("flag", "environment", POSTHOG) and layer)
     return Settings(**merged, further_budgets=_further_budgets(merged, places, layers), files=said)
 
 
