@@ -573,3 +573,10 @@ def test_posthogs_address_is_refused_under_the_name_it_was_given(name: str) -> N
     assert message == f"{name} is 'nope'"
     assert "simulated" not in hint
     assert "https://us.i.posthog.com" in hint
+
+
+def test_variables_are_no_config_files() -> None:
+    """
+    Neither ours nor PostHog's: the banner names files that had a say, and nothing else.
+    """
+    assert loaded({}, {"POSTHOG_HOST": "http://127.0.0.1:1", "SAVEMODE_PORT": "0"}).files == ()
