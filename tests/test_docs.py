@@ -28,7 +28,6 @@ COMMANDS = [info.name for info in app.registered_commands if info.name] + [
 ]
 VOLATILE = [
     (re.compile(r"python -m savemode_cli"), "savemode"),
-    (re.compile(r"\d\d:\d\d:\d\d"), "12:00:00"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:40000"),
     (re.compile(r"req_sm_[0-9a-f]{20}"), "req_sm_5f0c9d3e7a1b42d6908e"),
     (re.compile(r"(first_ms|ms)=\d+"), r"\1=2"),
