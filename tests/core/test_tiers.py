@@ -196,6 +196,7 @@ def test_the_smallest_budget_is_one() -> None:
     A nano-dollar is a cap; nothing, and less than nothing, is none.
     """
     assert (guard(1, 0).status, guard(1, 1).status) == ("ok", "exceeded")
+    assert (guard(1, 0).remaining_nusd, guard(1, 1).remaining_nusd) == (1, 0)
     assert (guard(0, 0).status, guard(-1, 0).status) == (None, None)
     assert (advise(1, 0).state, advise(1, 1).state) == ("ok", "blocked")
     assert (advise(0, 0).state, advise(-1, 0).state) == ("disabled", "disabled")
