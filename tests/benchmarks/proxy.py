@@ -382,9 +382,9 @@ _LABELS = {
     "added_event_p99_ms": "event of a stream, p99, ms",
     "events_added_p50_ms": "telemetry on, 2 KB, p50, ms",
     "events_added_p99_ms": "telemetry on, 2 KB, p99, ms",
-    "events_added_cpu_share": f"telemetry on, {CONNECTIONS} connections, CPU, share",
-    "peak_bytes_per_body_byte": f"{IN_FLIGHT} x 1 MB in flight, peak, bytes/byte",
-    "held_bytes_per_body_byte": f"{IN_FLIGHT} x 1 MB in flight, held, bytes/byte",
+    "events_added_cpu_share": f"telemetry on, {CONNECTIONS} at once, CPU, share",
+    "peak_bytes_per_body_byte": f"{IN_FLIGHT} x 1 MB in flight, peak, B/B",
+    "held_bytes_per_body_byte": f"{IN_FLIGHT} x 1 MB in flight, held, B/B",
 }
 
 
