@@ -79,9 +79,10 @@ CORE_ORDER = [
     "summary",
 ]
 ALLOWED = {
-    "captures": {"core"},
+    "captures": {"core", "database"},
     "config": {"core"},
-    "ledgers": {"core"},
+    "database": set(),
+    "ledgers": {"core", "database"},
     "prices": {"core"},
     "proxy": {"core"},
     "readers": {"core"},

@@ -9,13 +9,22 @@ import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from savemode_cli.core.errors import CaptureTooNew, CaptureUnavailable, ConfigError
+from savemode_cli.database import (
+    Migration,
+    beside,
+    connect,
+    diagnosis,
+    distrust,
+    is_foreign,
+    make_private,
+    migrate,
+    pragma,
+)
 
 FILE_NAME = "captures.sqlite3"
 APPLICATION_ID = 0x736D6370
@@ -53,7 +62,6 @@ def m001_exchanges_pieces(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO swept VALUES (1, 0)")
 
 
-Migration = Callable[[sqlite3.Connection], None]
 MIGRATIONS: tuple[Migration, ...] = (m001_exchanges_pieces,)
 """In order; the file's `user_version` is how many of them it has. One that was released is never edited."""
 
@@ -86,19 +94,12 @@ def open_file(path: Path, *, create: bool = False, busy_s: float = BUSY_S) -> sq
             _claim_file(path, create=True)
     else:
         _claim_file(path, create=False)
-    # mode=rw: SQLite must not create the file, for it would do so with the umask's mode.
-    db = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode=rw",
-        uri=True,
-        timeout=busy_s,
-        isolation_level=None,
-        check_same_thread=False,  # opened where the command starts, used by the thread that writes
-    )
+    db = connect(path, busy_s)
     try:
         _refuse_strangers(db, path)
-        _make_private(path)
+        make_private(path)
         _configure(db)
-        _migrate(db)
+        migrate(db, MIGRATIONS, APPLICATION_ID)
     except BaseException:
         db.close()
         raise
@@ -142,13 +143,13 @@ def _claim_folder(folder: Path) -> None:
         raise ConfigError(
             f"others may write in the capture folder {folder}", hint=f"chmod go-w {folder}, or name another folder"
         )
-    others = {one.name for one in folder.iterdir()} - {FILE_NAME, *(one.name for one in _beside(folder / FILE_NAME))}
+    others = {one.name for one in folder.iterdir()} - {FILE_NAME, *(one.name for one in beside(folder / FILE_NAME))}
     if not others and stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)
 
 
 def _claim_file(path: Path, *, create: bool) -> None:
-    for one in (path, *_beside(path)):
+    for one in (path, *beside(path)):
         if one.is_symlink():
             raise CaptureUnavailable(f"{one} is a symbolic link", hint="name the file itself")
     if path.exists() and not path.is_file():
@@ -160,7 +161,7 @@ def _claim_file(path: Path, *, create: bool) -> None:
             f"there are no captures at {path}", hint="savemode serve --capture makes some; --dir names another folder"
         )
     # The log of a store that was deleted: SQLite would play it back over the new file, and do so in silence.
-    for one in _beside(path):
+    for one in beside(path):
         one.unlink(missing_ok=True)
     # EXCL: should a link appear in this very moment, it is not followed.
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -179,26 +180,12 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _beside(path: Path) -> tuple[Path, Path]:
-    """
-    SQLite's own files next to a database: the write-ahead log and the shared memory.
-    """
-    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
-
-
-def _make_private(path: Path) -> None:
-    # SQLite gives the log and the shared memory the mode of the file.
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o600)
-
-
 def _refuse_strangers(db: sqlite3.Connection, path: Path) -> None:
     """
     Before anything is written: is the file empty, or a store that we understand?
     """
-    version = _pragma(db, "user_version")
-    ours = _pragma(db, "application_id") == APPLICATION_ID
-    if not ours and (version or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]):
+    version = pragma(db, "user_version")
+    if is_foreign(db, APPLICATION_ID):
         raise CaptureUnavailable(f"{path} is a database of another program", hint="name another folder")
     if version > len(MIGRATIONS):
         raise CaptureTooNew(
@@ -208,7 +195,7 @@ def _refuse_strangers(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _configure(db: sqlite3.Connection) -> None:
-    if not _pragma(db, "user_version"):
+    if not pragma(db, "user_version"):
         # So that a prune can give space back. Only before the first table is there a choice.
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
@@ -218,28 +205,7 @@ def _configure(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_autocheckpoint = 256")
     # What is pruned is overwritten, not only let go of: it may be somebody's words.
     db.execute("PRAGMA secure_delete = ON")
-    # A file is input. Functions and tables that a tampered schema names are not trusted with side effects.
-    db.execute("PRAGMA trusted_schema = OFF")
-    db.execute("PRAGMA cell_size_check = ON")
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    """
-    Bring the schema up to date, all of it or nothing.
-    """
-    if _pragma(db, "user_version") == len(MIGRATIONS):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    for migration in MIGRATIONS[_pragma(db, "user_version") :]:  # read again: another process may have been first
-        migration(db)
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    db.execute("COMMIT")
-
-
-def _pragma(db: sqlite3.Connection, name: str) -> int:
-    value: int = db.execute(f"PRAGMA {name}").fetchone()[0]
-    return value
+    distrust(db)
 
 
 @contextmanager
@@ -250,7 +216,7 @@ def explained(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        found, hint = _diagnosis(exc, path)
+        found, hint = diagnosis(exc, path, _DIAGNOSES, "move it away to start anew, if it stays so")
         raise CaptureUnavailable(f"cannot {doing} the captures {path}: {found}", hint=hint) from exc
     except OSError as exc:
         raise CaptureUnavailable(
@@ -270,14 +236,3 @@ _DIAGNOSES = (
     ("SQLITE_CANTOPEN", "it cannot be opened", "check the permissions of the file and its folder"),
     ("SQLITE_PERM", "it may not be opened", "check the permissions of the file and its folder"),
 )
-
-
-def _diagnosis(exc: sqlite3.Error, path: Path) -> tuple[str, str]:
-    """
-    What was found and what to do next, from the result code. Source: https://www.sqlite.org/rescode.html.
-    """
-    name: Any = getattr(exc, "sqlite_errorname", "")  # absent where the error is the binding's own
-    for start, found, hint in _DIAGNOSES:
-        if name.startswith(start):
-            return found, hint.format(path=path)
-    return str(exc), "move it away to start anew, if it stays so"

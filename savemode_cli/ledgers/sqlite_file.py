@@ -12,14 +12,23 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from savemode_cli.core.errors import LedgerUnavailable
+from savemode_cli.database import (
+    Migration,
+    beside,
+    connect,
+    diagnosis,
+    distrust,
+    is_foreign,
+    make_private,
+    migrate,
+    pragma,
+)
 
 APPLICATION_ID = 0x736D6C67
 """`smlg`, in the file's header: tells our files from other programs'."""
@@ -82,7 +91,6 @@ def m001_holds_charges_budgets(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO allowance VALUES (1, NULL)")
 
 
-Migration = Callable[[sqlite3.Connection], None]
 MIGRATIONS: tuple[Migration, ...] = (m001_holds_charges_budgets,)
 """In order; the file's `user_version` is how many of them it has. One that was released is never edited."""
 
@@ -105,30 +113,19 @@ def open_file(path: Path, busy_s: float, was: Opened | None = None) -> tuple[sql
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(path.parent, busy_s):
         _claim(path, was)
-        db = _connect(path, busy_s)
+        db = connect(path, busy_s)
         try:
             _refuse_strangers(db, path)
-            _make_private(path)
+            make_private(path)
             _configure(db, path)
-            _migrate(db)
+            migrate(db, MIGRATIONS, APPLICATION_ID)
             database = identity(path)
             if database is None:
                 raise FileNotFoundError(errno.ENOENT, "it was deleted while it was opened", str(path))
-            return db, Opened(database, identity(_beside(path)[0]))
+            return db, Opened(database, identity(beside(path)[0]))
         except BaseException:
             db.close()
             raise
-
-
-def _connect(path: Path, busy_s: float) -> sqlite3.Connection:
-    # mode=rw: SQLite must not create the file, for it would do so with the umask's mode.
-    return sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode=rw",
-        uri=True,
-        timeout=busy_s,  # the busy timeout: without it the second of two processes gets an error at once
-        isolation_level=None,  # transactions begin and end where SqliteLedger says so, and nowhere else
-        check_same_thread=False,  # its lock sees to that
-    )
 
 
 @contextmanager
@@ -155,13 +152,6 @@ def _alone(folder: Path, busy_s: float) -> Iterator[None]:
         os.close(handle)
 
 
-def _beside(path: Path) -> tuple[Path, Path]:
-    """
-    SQLite's own files next to a database: the write-ahead log and the shared memory.
-    """
-    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
-
-
 def _claim(path: Path, was: Opened | None) -> None:
     """
     See that there is a regular file at the path, if need be a new one that nobody else can read.
@@ -171,7 +161,7 @@ def _claim(path: Path, was: Opened | None) -> None:
         raise LedgerUnavailable(
             f"anybody may replace files in {path.parent}", hint=f"chmod o-w {path.parent}, or choose another folder"
         )
-    for one in (path, *_beside(path)):
+    for one in (path, *beside(path)):
         if one.is_symlink():
             raise LedgerUnavailable(f"{one} is a symbolic link", hint="name the file itself")
     _remove_leftovers(path, was)
@@ -192,26 +182,19 @@ def _remove_leftovers(path: Path, was: Opened | None) -> None:
     Whose log it is can be told where there is no database to it, and where it is the one we had open before the
     database was replaced.
     """
-    wal, shared = _beside(path)
+    wal, shared = beside(path)
     replaced = was is not None and was.wal is not None and was.wal == identity(wal)
     if replaced or not path.exists():
         wal.unlink(missing_ok=True)
         shared.unlink(missing_ok=True)
 
 
-def _make_private(path: Path) -> None:
-    # Known to be ours by now. SQLite gives the log and the shared memory the mode of the file.
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o600)
-
-
 def _refuse_strangers(db: sqlite3.Connection, path: Path) -> None:
     """
     Before anything is written: is the file empty, or a ledger that we understand?
     """
-    version = _pragma(db, "user_version")
-    ours = _pragma(db, "application_id") == APPLICATION_ID
-    if not ours and (version or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]):
+    version = pragma(db, "user_version")
+    if is_foreign(db, APPLICATION_ID):
         raise LedgerUnavailable(f"{path} is a database of another program", hint="name another file")
     if version > len(MIGRATIONS):
         raise LedgerUnavailable(
@@ -231,9 +214,7 @@ def _configure(db: sqlite3.Connection, path: Path) -> None:
     # NORMAL: a killed process loses nothing. A power cut may lose the last commits, and never damages the file; the
     # requests they stand for died with the machine. FULL would sync on each commit, milliseconds instead of 0.05.
     db.execute("PRAGMA synchronous = NORMAL")
-    # A file is input. Functions and tables that a tampered schema names are not trusted with side effects.
-    db.execute("PRAGMA trusted_schema = OFF")
-    db.execute("PRAGMA cell_size_check = ON")
+    distrust(db)
 
 
 def _require_wal(mode: str, path: Path) -> None:
@@ -242,26 +223,6 @@ def _require_wal(mode: str, path: Path) -> None:
             f"{path} cannot have a write-ahead log (journal mode {mode}): several processes would block each other",
             hint="put it on a local disk; network drives have no shared memory",
         )
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    """
-    Bring the schema up to date, all of it or nothing.
-    """
-    version = _pragma(db, "user_version")
-    if version == len(MIGRATIONS):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    for migration in MIGRATIONS[version:]:
-        migration(db)
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    db.execute("COMMIT")
-
-
-def _pragma(db: sqlite3.Connection, name: str) -> int:
-    value: int = db.execute(f"PRAGMA {name}").fetchone()[0]
-    return value
 
 
 @contextmanager
@@ -284,7 +245,7 @@ def explanation(exc: sqlite3.Error | OSError, path: Path, doing: str) -> LedgerU
     The same for one exception, where a context manager would take too long.
     """
     if isinstance(exc, sqlite3.Error):
-        found, hint = _diagnosis(exc, path)
+        found, hint = diagnosis(exc, path, _DIAGNOSES, "`savemode budget show` says more")
     elif isinstance(exc, BlockingIOError):
         found, hint = _LOCKED
     else:
@@ -293,17 +254,6 @@ def explanation(exc: sqlite3.Error | OSError, path: Path, doing: str) -> LedgerU
 
 
 _LOCKED = ("another process keeps it locked", "try again, or see which process has it open (lsof)")
-
-
-def _diagnosis(exc: sqlite3.Error, path: Path) -> tuple[str, str]:
-    """
-    What was found and what to do next, from the result code. Source: https://www.sqlite.org/rescode.html.
-    """
-    name: Any = getattr(exc, "sqlite_errorname", "")  # absent where the error is the binding's own
-    for start, found, hint in _DIAGNOSES:
-        if name.startswith(start):
-            return found, hint.format(path=path)
-    return str(exc), "`savemode budget show` says more"
 
 
 _DIAGNOSES = (

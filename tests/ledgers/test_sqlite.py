@@ -513,13 +513,13 @@ def test_deleted_while_it_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch)
     """
     A file that vanishes before it is known is not counted in.
     """
-    migrate = sqlite_file._migrate
+    migrate = sqlite_file.migrate
 
-    def migrate_and_delete(db: sqlite3.Connection) -> None:
-        migrate(db)
+    def migrate_and_delete(db: sqlite3.Connection, *what: object) -> None:
+        migrate(db, *what)  # type: ignore[arg-type]
         path.unlink()
 
-    monkeypatch.setattr(sqlite_file, "_migrate", migrate_and_delete)
+    monkeypatch.setattr(sqlite_file, "migrate", migrate_and_delete)
 
     fails(lambda: SqliteLedger(path), "deleted while it was opened")
 
