@@ -12,6 +12,8 @@ for, hands back each block with the number of its key. Nothing is guessed from o
 hand back is user data, or hidden by a duplicate key, and then the body is left alone.
 
 Longer than most, for a field of a request is spelled in one file only.
+
+Longer than most, for the shape of a request is known here and nowhere else.
 """
 
 import re

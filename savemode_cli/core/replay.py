@@ -17,6 +17,8 @@ A pause that only the longer TTL survives saves a rewrite, unless the client had
 it had is counted on the pauses that the recorded cache did survive; so is the discount on what is saved.
 
 Longer than most: a policy, its sums and how sure they are rest on the same sessions, and are read together.
+
+Longer than most: each policy and the words that it is told in stand beside what they rest on.
 """
 
 from bisect import bisect_left

@@ -8,6 +8,8 @@ official SDK, version 2.13.0 (checked 2026-11-24).
 
 In a stream, `message_start` holds the whole usage with a placeholder for the output; `message_delta` holds cumulative
 totals of some fields. Each field that is not null overwrites the one before it; nothing is ever added up.
+
+Longer than most: the meter and the fields that it reads stand together, for no other file may spell them.
 """
 
 from collections.abc import Iterator, Mapping

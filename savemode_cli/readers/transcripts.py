@@ -10,6 +10,8 @@ it; a sub-agent's answers may also stand inside the main file, in records of its
 begins with a copy of the lines of its origin. Such copies are handed on marked, for they tell how the cache stood.
 
 Times. A request starts when the record before it (along `parentUuid`) was written, and ends with its last line.
+
+Longer than most: the rules by which copies are told apart stand beside the reading that they slow down.
 """
 
 from collections.abc import Iterable
