@@ -20,6 +20,7 @@ from savemode_cli.core.exchange import Exchange
 from savemode_cli.core.ledger import Ledger
 from savemode_cli.core.record import Sink
 from savemode_cli.proxy.server import Server
+from tests.waiting import until
 
 ANSWER = json.dumps(
     {
@@ -216,17 +217,12 @@ class RunningProxy:
         """
         self.server.should_exit = True
 
-    def exchange(self, number: int = -1, *, within_s: float = 5.0) -> Exchange:
+    def exchange(self, number: int = -1) -> Exchange:
         """
         An exchange, once as many are recorded: the record comes after the last byte.
         """
-        wanted = number + 1 if number >= 0 else 1
-        step = threading.Event()
-        for _ in range(int(within_s * 100)):
-            if len(self.exchanges) >= wanted:
-                return self.exchanges[number]
-            step.wait(0.01)
-        raise AssertionError(f"no exchange {number} was recorded")
+        until(lambda: len(self.exchanges) >= (number + 1 if number >= 0 else 1))
+        return self.exchanges[number]
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from tests.captures.test_store import fresh
 from tests.conftest import FLAG
 from tests.proxy.wire import exchange, request
 from tests.upstream import ANSWER, Received, Upstream, reply, running_proxy
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 MARKED = (
@@ -106,18 +107,6 @@ def a_record(body: bytes = b"{}", **differences: Any) -> Record:
     A messages call with content.
     """
     return Record(an_exchange(**differences), content=Content((), body, (), b"answer"))
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """
-    Wait for what another thread does.
-    """
-    step = threading.Event()
-    for _ in range(1000):
-        if holds():
-            return
-        step.wait(0.01)
-    raise AssertionError("it never did")
 
 
 def test_what_is_told_is_kept(opened: Open, folder: Path, ear: Ear) -> None:

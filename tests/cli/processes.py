@@ -20,10 +20,10 @@ from unittest import mock
 import pytest
 
 from savemode_cli.cli import main
+from tests.waiting import LONG_S
 
 SAVEMODE = (sys.executable, "-m", "savemode_cli")
 ROOT = Path(__file__).parents[2]
-LONGEST_S = 20.0
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -42,7 +42,7 @@ def savemode(*arguments: str, stdin: bytes = b"", **more: str) -> subprocess.Com
         input=stdin,
         capture_output=True,
         env=environment(**more),
-        timeout=LONGEST_S,
+        timeout=LONG_S,
         check=False,
     )
 
@@ -69,7 +69,7 @@ def python(code: str, **more: str) -> str:
     What a fresh interpreter prints.
     """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env=environment(**more), timeout=LONGEST_S, check=False
+        [sys.executable, "-c", code], capture_output=True, env=environment(**more), timeout=LONG_S, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
@@ -97,7 +97,7 @@ class Lines:
         """
         The first line that holds a pattern, once it is there.
         """
-        for _ in range(int(LONGEST_S / 0.02)):
+        for _ in range(int(LONG_S / 0.02)):
             for line in list(self.lines):
                 found = re.search(pattern, line)
                 if found is not None:
@@ -109,7 +109,7 @@ class Lines:
         """
         Everything, once the process has ended.
         """
-        self._thread.join(LONGEST_S)
+        self._thread.join(LONG_S)
         self._pipe.close()
         return "\n".join(self.lines)
 
@@ -135,7 +135,7 @@ class Running:
         """
         if number is not None:
             self.process.send_signal(number)
-        return self.process.wait(LONGEST_S)
+        return self.process.wait(LONG_S)
 
 
 @contextlib.contextmanager
@@ -164,7 +164,7 @@ def serving(upstream: str, *options: str, **more: str) -> Iterator[tuple[Running
     """
     with running(*SAVEMODE, "serve", "--port", "0", "--upstream", upstream, *options, **more) as one:
         url = one.err.wait_for(r"export ANTHROPIC_BASE_URL=(\S+)")[1]
-        with urllib.request.urlopen(f"{url}/-/health", timeout=LONGEST_S) as answer:
+        with urllib.request.urlopen(f"{url}/-/health", timeout=LONG_S) as answer:
             assert answer.status == 200
         yield one, url
 
@@ -175,7 +175,7 @@ def post(url: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> tupl
     """
     request = urllib.request.Request(f"{url}/v1/messages", body, {"content-type": "application/json", **dict(headers)})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Whatever())
-    with opener.open(request, timeout=LONGEST_S) as answer:
+    with opener.open(request, timeout=LONG_S) as answer:
         return answer.status, answer.read()
 
 

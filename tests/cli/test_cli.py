@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import LONGEST_S, SAVEMODE, environment, python, savemode, savemode_here
+from tests.cli.processes import SAVEMODE, environment, python, savemode, savemode_here
+from tests.waiting import LONG_S
 
 COMMANDS = ("demo", "serve", "run", "diff-request")
 HEAVY = (
@@ -123,7 +124,7 @@ def test_reader_that_leaves_is_no_failure(arguments: list[str]) -> None:
     process.stdout.close()
     process.stdout = None
 
-    _, said = process.communicate(timeout=LONGEST_S)
+    _, said = process.communicate(timeout=LONG_S)
 
     assert (process.returncode, said) == (0, b"")
 

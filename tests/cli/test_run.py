@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import LONGEST_S, SAVEMODE, environment, running, savemode
+from tests.cli.processes import SAVEMODE, environment, running, savemode
 from tests.streams import answers, refusal, says, text
 from tests.upstream import Upstream
+from tests.waiting import LONG_S
 
 CALLS = """
     import anthropic
@@ -359,7 +360,7 @@ def test_exit_code_without_a_reader() -> None:
     assert process.stderr is not None
     process.stderr.close()
 
-    assert process.wait(LONGEST_S) == 5
+    assert process.wait(LONG_S) == 5
 
 
 def test_gate_warning() -> None:

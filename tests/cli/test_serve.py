@@ -22,10 +22,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.processes import LONGEST_S, SAVEMODE, environment, post, running, savemode_here, serving
+from tests.cli.processes import SAVEMODE, environment, post, running, savemode_here, serving
 from tests.conftest import FLAG
 from tests.streams import refusal, sse, stalls_after, streamed_text
 from tests.upstream import Received, Script, Upstream, reply
+from tests.waiting import LONG_S
 
 BODY = json.dumps(
     {
@@ -253,7 +254,7 @@ def stream_from(url: str) -> Iterator[http.client.HTTPResponse]:
     """
     parts = urlsplit(url)
     assert parts.hostname is not None
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=LONGEST_S)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=LONG_S)
     connection.request("POST", "/v1/messages", json.dumps({**json.loads(BODY), "stream": True}))
     try:
         yield connection.getresponse()
@@ -348,7 +349,7 @@ def test_reader_that_leaves_does_not_stop_the_proxy(upstream: Upstream, closed: 
         statuses = [post(url, BODY, OPEN)[0] for _ in range(3)]
 
         process.terminate()
-        assert process.wait(LONGEST_S) == 0
+        assert process.wait(LONG_S) == 0
     finally:
         process.kill()
         process.wait()
@@ -382,7 +383,7 @@ def asked(url: str, path: str, body: dict[str, object] | None = None) -> dict[st
     One of the proxy's own pages.
     """
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data), timeout=LONGEST_S) as answer:
+    with urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data), timeout=LONG_S) as answer:
         read: dict[str, Any] = json.loads(answer.read())
         return read
 

@@ -16,10 +16,11 @@ from savemode_cli.config import Settings
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.record import Sink
 from savemode_cli.telemetry.background import Background
-from tests.cli.processes import LONGEST_S, SAVEMODE, post, running, savemode, serving
+from tests.cli.processes import SAVEMODE, post, running, savemode, serving
 from tests.streams import streamed_text, streams
 from tests.telemetry.receiver import Receiver, receiver
 from tests.upstream import Upstream
+from tests.waiting import LONG_S
 
 KEY = "phc_secret_project_key"
 CREDENTIALS = (("x-api-key", "sk-ant-secret-credential"), ("authorization", "Bearer sk-ant-other-secret"))
@@ -125,7 +126,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next(streaming: Upstream, tmp_pat
         with serving(streaming.url, **environ) as (server, url):
             assert [post(url, BODY)[0] for _ in range(3)] == [200] * 3
             server.err.wait_for("telemetry_trouble: .*HTTP 503")
-            with urllib.request.urlopen(f"{url}/-/health", timeout=LONGEST_S) as answer:
+            with urllib.request.urlopen(f"{url}/-/health", timeout=LONG_S) as answer:
                 health = json.load(answer)
             assert server.end() == 0
             assert server.err.all().count("telemetry_trouble") == 1

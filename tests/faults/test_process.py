@@ -16,6 +16,7 @@ from tests.faults.asked import BEGUN, ENDED, EVENTS, PLAIN, STREAM, STREAM_NUSD
 from tests.proxy.wire import CutShort, End, Wire, request
 from tests.streams import answers
 from tests.upstream import Upstream, reply
+from tests.waiting import until
 
 REST = ENDED[len(BEGUN) :]
 TROUBLES = ("ledger_unavailable", "captures_unavailable", "events_file_trouble")
@@ -123,6 +124,13 @@ def test_hold_of_a_killed_proxy_is_shown_and_freed(wire: Wire, tmp_path: Path) -
     assert after["holds"] == []
 
 
+def all_kept(folder: Path) -> bool:
+    """
+    Whether a first exchange is in the ledger, the captures and the events.
+    """
+    return (folder / "events.jsonl").exists() and all(kept(folder))
+
+
 def limited(server: Running, size: int) -> None:
     """
     No file of a process may grow beyond this: a full disk, as far as it can tell.
@@ -138,7 +146,8 @@ def test_disk_that_is_full_for_everything(upstream: Upstream, tmp_path: Path) ->
     upstream.script = answers(reply())
     with serving(upstream.url, *options(tmp_path)) as (server, url):
         assert post(url, PLAIN)[0] == 200
-        server.out.wait_for("request.done")
+        # The line comes first: captures and events are written by threads of their own.
+        until(lambda: all_kept(tmp_path))
         limited(server, 1)
         assert [post(url, PLAIN)[0] for _ in range(20)] == [200] * 20
         for event in TROUBLES:

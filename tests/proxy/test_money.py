@@ -49,6 +49,7 @@ from tests.streams import (
     text,
 )
 from tests.upstream import Received, RunningProxy, Script, Upstream, error, reply, running_proxy
+from tests.waiting import until
 
 BARE = {"type": "ephemeral"}
 CALL: dict[str, Any] = {"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": "hello"}]}
@@ -130,16 +131,6 @@ def hanging_up(proxy: RunningProxy, call: dict[str, Any], until: bytes = b"") ->
         while until not in seen:
             seen += client.recv(65_536)
         yield
-
-
-def soon(holds: Callable[[], bool], within_s: float = 5.0) -> None:
-    """
-    Wait until something holds.
-    """
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def balance(proxy: RunningProxy, name: str = "default") -> Balance:
@@ -291,7 +282,7 @@ def test_running_answer_is_not_cut(upstream: Upstream) -> None:
         upstream.script = stalls_after(events[:4], go_on, events[4:])
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(send, proxy, STREAMED)
-            soon(lambda: len(upstream.received) == 1)
+            until(lambda: len(upstream.received) == 1)
             spend(proxy, 1_000_000_000)
             assert send(proxy).status == 429
             upstream.set(go_on)
@@ -642,7 +633,7 @@ def test_client_leaves_before_the_head(upstream: Upstream) -> None:
     upstream.script = script
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
         with hanging_up(proxy, STREAMED):
-            soon(lambda: len(upstream.received) == 1)
+            until(lambda: len(upstream.received) == 1)
             time.sleep(0.1)
             held = balance(proxy).held_nusd
         one = proxy.exchange()
@@ -664,7 +655,7 @@ def test_client_leaves_without_streaming(upstream: Upstream) -> None:
     upstream.script = script
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
         with hanging_up(proxy, CALL):
-            soon(lambda: len(upstream.received) == 1)
+            until(lambda: len(upstream.received) == 1)
         time.sleep(0.2)
         assert balance(proxy).held_nusd > 0
         upstream.set(go_on)
@@ -1002,7 +993,7 @@ def test_sdk_waits_for_what_others_hold(upstream: Upstream, monkeypatch: pytest.
         ThreadPoolExecutor(2) as pool,
     ):
         first = pool.submit(lambda: client.messages.create(**CALL))
-        soon(lambda: len(upstream.received) == 1)
+        until(lambda: len(upstream.received) == 1)
         assert 2_000_000 < balance(proxy).held_nusd < 4_000_000
         second = pool.submit(lambda: client.messages.create(**CALL))
         refused = proxy.exchange(0)
@@ -1060,7 +1051,7 @@ def test_every_figure_agrees(upstream: Upstream) -> None:
             upstream.script = stalls_after(first, upstream.event())
             with hanging_up(proxy, STREAMED, until=sse(first[-1])):
                 pass
-            soon(ledger_holds(proxy, 0))
+            until(ledger_holds(proxy, 0))
         proxy.exchange(11)
         proxy.ledger.set_budget(Budget("default", 1))
         assert send(proxy, **FLAG).status == 429
@@ -1186,7 +1177,7 @@ def test_hold_of_a_killed_proxy_counts(upstream: Upstream, tmp_path: Path) -> No
     upstream.script = stalls_after(streamed_text("hel")[:4], go_on)
     with serving(upstream.url, *options) as (server, url), ThreadPoolExecutor(1) as pool:
         running = pool.submit(post, url, call)
-        soon(lambda: len(upstream.received) == 1)
+        until(lambda: len(upstream.received) == 1)
         server.end(signal.SIGKILL)
         with pytest.raises((http.client.HTTPException, OSError)):
             running.result()

@@ -16,8 +16,9 @@ import pytest
 
 from savemode_cli.core.messages import MAX_BODY_BYTES
 from savemode_cli.proxy.server import listen
-from tests.proxy.wire import BOUND_S, CHUNKED, LAST_CHUNK, OK, CutShort, End, Wire, chunk, exchange, request
+from tests.proxy.wire import CHUNKED, LAST_CHUNK, OK, CutShort, End, Wire, chunk, exchange, request
 from tests.upstream import Received, RunningProxy, Upstream, running_proxy
+from tests.waiting import LONG_S
 
 STREAM = b'{"model":"claude-opus-5-5","stream":true}'
 PLAIN = b'{"model":"claude-opus-5-5"}'
@@ -165,9 +166,9 @@ def test_upstream_sees_the_hang_up(upstream: Upstream, proxy: RunningProxy) -> N
     upstream.script = script
     with End.to(proxy.port) as client:
         client.send(request("POST", "/v1/messages", STREAM))
-        assert silent.wait(BOUND_S)
+        assert silent.wait(LONG_S)
 
-    assert upstream.received[0].closed.wait(BOUND_S)
+    assert upstream.received[0].closed.wait(LONG_S)
     upstream.set(over)
 
 
@@ -229,7 +230,7 @@ def test_client_leaves_during_upload(
     assert health(wired)["in_flight"] == 0
     assert not wire.waiting()
     wired.stop()
-    wired.thread.join(BOUND_S)
+    wired.thread.join(LONG_S)
     assert "running task" not in caplog.text  # the server says how many it had to cancel
 
 
@@ -396,13 +397,13 @@ def test_answer_may_overtake_the_upload(wire: Wire, wired: RunningProxy) -> None
             # Until everything between the two is full, and the upload waits for the upstream to read.
             while sent < len(rest):
                 sent += client.socket.send(rest[sent : sent + 100_000])
-        client.socket.settimeout(BOUND_S)
+        client.socket.settimeout(LONG_S)
         sending = aside.submit(client.send, rest[sent:])
         upstream.socket.settimeout(2)
 
         assert upstream.read(len(rest)) == rest
 
-        sending.result(BOUND_S)
+        sending.result(LONG_S)
         upstream.send(chunk(b"done") + LAST_CHUNK)
         assert client.chunk() == b"done"
 
@@ -591,7 +592,7 @@ def test_running_stream_is_finished_at_the_end(wire: Wire) -> None:
 
         assert client.chunk() == b"late"
         assert client.chunk() == b""
-        proxy.thread.join(BOUND_S)
+        proxy.thread.join(LONG_S)
         assert not proxy.thread.is_alive()
         assert proxy.exchange().outcome == "broken"  # finished, not client_gone; the bytes are no answer of the API
 
@@ -609,7 +610,7 @@ def test_stream_is_cut_after_the_grace(wire: Wire) -> None:
         with pytest.raises((CutShort, ConnectionError)):
             client.chunk()
         assert upstream.rest() == b""
-        proxy.thread.join(BOUND_S)
+        proxy.thread.join(LONG_S)
         assert not proxy.thread.is_alive()
 
 
@@ -619,7 +620,7 @@ def test_nobody_new_is_taken_at_the_end(wire: Wire) -> None:
     """
     with running_proxy(wire.url) as proxy:
         proxy.stop()
-        proxy.thread.join(BOUND_S)
+        proxy.thread.join(LONG_S)
 
         with pytest.raises(ConnectionRefusedError):
             End.to(proxy.port)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-BOUND_S = 10.0
-"""How long a test waits for what must happen; it only bounds a failure."""
+from tests.waiting import LONG_S
 
 
 class CutShort(Exception):
@@ -67,7 +66,7 @@ class End:
         Take over a connected socket.
         """
         self.socket = connection
-        self.socket.settimeout(BOUND_S)
+        self.socket.settimeout(LONG_S)
         self._file = connection.makefile("rb")
 
     @classmethod
@@ -75,7 +74,7 @@ class End:
         """
         A client's end, connected to a port on loopback.
         """
-        return cls(socket.create_connection(("127.0.0.1", port), BOUND_S))
+        return cls(socket.create_connection(("127.0.0.1", port), LONG_S))
 
     def __enter__(self) -> Self:
         """
@@ -184,7 +183,7 @@ class Wire:
         Listen on a free port of loopback.
         """
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(BOUND_S)
+        self._listener.settimeout(LONG_S)
         self.port: int = self._listener.getsockname()[1]
         self._ends: list[End] = []
 
@@ -213,7 +212,7 @@ class Wire:
         except BlockingIOError:
             return False
         finally:
-            self._listener.settimeout(BOUND_S)
+            self._listener.settimeout(LONG_S)
         return True
 
     def close(self) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.waiting import LONG_S
+
 
 @dataclass
 class Post:
@@ -63,7 +65,7 @@ class Receiver:
         """
         return f"http://127.0.0.1:{self.port}"
 
-    def await_events(self, count: int, within_s: float = 20.0) -> list[dict[str, Any]]:
+    def await_events(self, count: int, within_s: float = LONG_S) -> list[dict[str, Any]]:
         """
         The events taken, once there are so many.
         """
@@ -71,7 +73,7 @@ class Receiver:
             assert self.changed.wait_for(lambda: len(self.taken) >= count, within_s), f"{len(self.taken)} of {count}"
         return self.taken
 
-    def await_posts(self, count: int, within_s: float = 20.0) -> list[Post]:
+    def await_posts(self, count: int, within_s: float = LONG_S) -> list[Post]:
         """
         The requests, once there were so many.
         """

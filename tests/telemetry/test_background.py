@@ -3,7 +3,6 @@ The queue and the thread behind every outlet.
 """
 
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +13,7 @@ from savemode_cli.core.event import Event
 from savemode_cli.core.record import Content, Record
 from savemode_cli.telemetry.background import BATCH, Background, Undelivered
 from tests.builders import an_exchange
-
-LONG_S = 20.0
+from tests.waiting import LONG_S, until
 
 
 @dataclass
@@ -331,10 +329,7 @@ def test_pauses_grow_and_what_the_outlet_asks_for_is_kept(
         Undelivered("no", after_s=1e9),
     ]
     one.keep(record(1))
-    end = time.monotonic() + LONG_S
-    while not one.delivered:
-        assert time.monotonic() < end
-        threading.Event().wait(0.01)
+    until(lambda: one.delivered)
     one.close()
 
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 45, 60]

@@ -67,7 +67,7 @@ def play(proxy: RunningProxy, clock: Clock, chance: random.Random) -> None:
                 client.message()
             elif client.head().all(b"transfer-encoding") == [b"chunked"]:
                 client.chunk()
-        proxy.exchange(number, within_s=20)
+        proxy.exchange(number)
         clock.advance(chance.choice(PAUSES_S))
 
 

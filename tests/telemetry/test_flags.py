@@ -20,8 +20,8 @@ from tests.conftest import FLAG as OPEN
 from tests.proxy.wire import exchange, request
 from tests.telemetry.receiver import Post, Receiver, receiver
 from tests.upstream import Received, RunningProxy, Upstream, reply, running_proxy
+from tests.waiting import LONG_S, until
 
-LONG_S = 20.0
 KEY, PERSONAL_KEY = "phc_test_key", "phx_test_key"
 ME = read_caller([], "wizard")
 OTHER = replace(ME, distinct_id="other")
@@ -85,16 +85,6 @@ class World:
         Wait until nobody is asked any more.
         """
         until(lambda: not self.flags._asking)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """
-    Wait for what must come.
-    """
-    end, step = time.monotonic() + LONG_S, threading.Event()
-    while not holds():
-        assert time.monotonic() < end
-        step.wait(0.005)
 
 
 def test_the_configured_person_is_asked_for_before_anybody_calls() -> None:

@@ -23,6 +23,7 @@ from savemode_cli.telemetry.posthog import PostHog
 from savemode_cli.telemetry.spool import Spool
 from tests.builders import an_exchange
 from tests.telemetry.receiver import Post, receiver, takes
+from tests.waiting import until
 
 KEY = "phc_test_key"
 MAKE = partial(ai_generation, origin=Origin("http://upstream", "1"))
@@ -141,7 +142,7 @@ def test_ten_thousand_events_through_a_receiver_that_fails_one_call_in_five(
         sink = a_sink(posthog.url, said, spool)
         for number in range(10_000):
             sink.keep(a_record(number))
-        posthog.await_events(10_000, within_s=60)
+        posthog.await_events(10_000)
         sink.close()
 
     assert len(posthog.posts) > 200 + 20  # of 200 calls that had to arrive, some came again
@@ -221,16 +222,6 @@ def test_nobody_there_is_said_once_and_costs_nothing(said: list[tuple[str, str]]
     assert kept.stat().st_mode & 0o777 == 0o600
     assert len(kept.read_text().splitlines()) == 50
     assert KEY not in kept.read_text() + kept.name
-
-
-def until(holds: Any, within_s: float = 20.0) -> None:
-    """
-    Wait for what must come.
-    """
-    end, step = time.monotonic() + within_s, threading.Event()
-    while not holds():
-        assert time.monotonic() < end
-        step.wait(0.005)
 
 
 @pytest.mark.usefixtures("quick")
