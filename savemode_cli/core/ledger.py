@@ -45,12 +45,56 @@ class Charge:
     override: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """
+    One call of `Ledger.settle`. `keys`: whose balances are wanted once it is done.
+    """
+
+    hold_id: str
+    nusd: int
+    basis: Basis
+    now: datetime
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """
+    One call of `Ledger.reserve`.
+    """
+
+    hold: Hold
+    limits: Sequence[Limit]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """
+    What several calls came to, each list in their order; `balances` as they were between the settles and the reserves.
+    """
+
+    settled: list[Settled]
+    balances: dict[str, Balance]
+    decisions: list[Decision]
+
+
 class Ledger(Protocol):
     """
     Adds up what is held and charged, and keeps it. Synchronous, and safe to call from any thread.
 
     Every method may raise `LedgerUnavailable`, and then nothing was changed. Amounts are nano-USD, times are aware.
     """
+
+    def post(self, settles: Sequence[Settle], reserves: Sequence[Reserve]) -> Posted:
+        """
+        Settle all of these, then reserve all of those, as if called one by one, and in one step: a ledger on a disk pays
+        for a step, hardly for what is in it.
+
+        Raises:
+            ValueError: as `settle` and `reserve` do, or an id is twice among the reserves; then nothing was changed.
+        """
 
     def reserve(self, hold: Hold, limits: Sequence[Limit], now: datetime) -> Decision:
         """
@@ -146,34 +190,30 @@ class MemoryLedger:
         self._budgets: dict[str, Budget] = {}
         self._allowed_until: datetime | None = None
 
+    def post(self, settles: Sequence[Settle], reserves: Sequence[Reserve]) -> Posted:
+        """
+        See `Ledger`.
+        """
+        check_posted(settles, reserves)
+        with self._lock:
+            for one in reserves:
+                if one.hold.id in self._open or one.hold.id in self._charges:
+                    raise used_before(one.hold)
+            settled = [self._settle(one) for one in settles]
+            balances = {key: self._balance(key, one.now) for one in settles for key in one.keys}
+            return Posted(settled, balances, [self._reserve(one) for one in reserves])
+
     def reserve(self, hold: Hold, limits: Sequence[Limit], now: datetime) -> Decision:
         """
         See `Ledger`.
         """
-        check_limits(hold, limits)
-        with self._lock:
-            if hold.id in self._open or hold.id in self._charges:
-                raise ValueError(f"hold {hold.id} was used before")
-            standings = [Standing(limit, self._balance(limit.key, now)) for limit in limits]
-            decision = decide(hold, standings, override=is_allowed(self._allowed_until, now))
-            if isinstance(decision, Allowed) and decision.hold is not None:
-                self._open[hold.id] = decision.hold
-            return decision
+        return self.post((), (Reserve(hold, limits, now),)).decisions[0]
 
     def settle(self, hold_id: str, nusd: int, basis: Basis, now: datetime) -> Settled:
         """
         See `Ledger`.
         """
-        check_nusd(nusd)
-        with self._lock:
-            hold = self._open.pop(hold_id, None)
-            if hold is None:
-                return "repeated" if hold_id in self._charges else "unknown"
-            self._released.discard(hold_id)
-            for key in hold.keys:
-                self._settled_nusd[key] += nusd
-            self._charges[hold_id] = Charge(hold_id, hold.keys, nusd, basis, hold.model, aware(now), hold.override)
-            return "charged"
+        return self.post((Settle(hold_id, nusd, basis, now),), ()).settled[0]
 
     def release(self, hold_id: str) -> bool:
         """
@@ -255,6 +295,23 @@ class MemoryLedger:
         Nothing to let go of, and nothing that could then be unavailable.
         """
 
+    def _settle(self, one: Settle) -> Settled:
+        hold = self._open.pop(one.hold_id, None)
+        if hold is None:
+            return "repeated" if one.hold_id in self._charges else "unknown"
+        self._released.discard(hold.id)
+        for key in hold.keys:
+            self._settled_nusd[key] += one.nusd
+        self._charges[hold.id] = Charge(hold.id, hold.keys, one.nusd, one.basis, hold.model, one.now, hold.override)
+        return "charged"
+
+    def _reserve(self, one: Reserve) -> Decision:
+        standings = [Standing(limit, self._balance(limit.key, one.now)) for limit in one.limits]
+        decision = decide(one.hold, standings, override=is_allowed(self._allowed_until, one.now))
+        if isinstance(decision, Allowed) and decision.hold is not None:
+            self._open[one.hold.id] = decision.hold
+        return decision
+
     def _counted(self) -> Iterable[Hold]:
         return (hold for hold in self._open.values() if hold.id not in self._released)
 
@@ -267,6 +324,32 @@ class MemoryLedger:
                 else:
                     held += hold.ask_nusd
         return Balance(self._settled_nusd.get(key, 0), unsettled, held)
+
+
+def check_posted(settles: Sequence[Settle], reserves: Sequence[Reserve]) -> None:
+    """
+    What can be known to be wrong without the ledger.
+
+    Raises:
+        ValueError: an amount is none, a time has no zone, a limit is not among its hold's keys, an id is reserved twice.
+    """
+    for settle in settles:
+        check_nusd(settle.nusd)
+        aware(settle.now)
+    taken: set[str] = set()
+    for reserve in reserves:
+        check_limits(reserve.hold, reserve.limits)
+        aware(reserve.now)
+        if reserve.hold.id in taken:
+            raise used_before(reserve.hold)
+        taken.add(reserve.hold.id)
+
+
+def used_before(hold: Hold) -> ValueError:
+    """
+    The error for a hold whose id is taken.
+    """
+    return ValueError(f"hold {hold.id} was used before")
 
 
 def is_expired(expires_at: datetime, now: datetime) -> bool:

@@ -15,11 +15,22 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
-from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Standing, check_limits, check_nusd, decide
+from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Standing, decide
 from savemode_cli.core.budget import Budget, Limit, aware, parse_window
 from savemode_cli.core.charge import Basis
 from savemode_cli.core.errors import LedgerUnavailable
-from savemode_cli.core.ledger import Charge, OpenHold, Settled, is_allowed, is_expired
+from savemode_cli.core.ledger import (
+    Charge,
+    OpenHold,
+    Posted,
+    Reserve,
+    Settle,
+    Settled,
+    check_posted,
+    is_allowed,
+    is_expired,
+    used_before,
+)
 from savemode_cli.ledgers.sqlite_file import BUSY_S, TROUBLE, Opened, explained, explanation, identity, open_file
 
 _log = logging.getLogger("savemode.ledger")
@@ -73,36 +84,31 @@ class SqliteLedger:
             self._file: Opened | None
             self._db, self._file = open_file(path, busy_s)
 
+    def post(self, settles: Sequence[Settle], reserves: Sequence[Reserve]) -> Posted:
+        """
+        See `Ledger`.
+        """
+        return self._post(settles, reserves, "reserve in" if reserves else "settle in")
+
     def reserve(self, hold: Hold, limits: Sequence[Limit], now: datetime) -> Decision:
         """
         See `Ledger`.
         """
-        check_limits(hold, limits)
-        moment = _text(now)
-        keys = [limit.key for limit in limits] or hold.keys[:1]
-        with self._transaction("reserve in", "BEGIN IMMEDIATE") as db:
-            rows = [db.execute(_STANDING, (key, moment, hold.id)).fetchone() for key in keys]
-            until, seen = rows[0][3:]
-            if seen:
-                raise ValueError(f"hold {hold.id} was used before")
-            standings = [Standing(limit, _as_balance(row)) for limit, row in zip(limits, rows, strict=False)]
-            decision = decide(hold, standings, override=is_allowed(_moment_or_none(until), now))
-            if isinstance(decision, Allowed) and decision.hold is not None:
-                _insert(db, decision.hold)
-            return decision
+        return self._post((), (Reserve(hold, limits, now),), "reserve in").decisions[0]
 
     def settle(self, hold_id: str, nusd: int, basis: Basis, now: datetime) -> Settled:
         """
         See `Ledger`.
         """
-        values = (hold_id, check_nusd(nusd), basis, _text(now))
-        with self._transaction("settle in", "BEGIN IMMEDIATE") as db:
-            if db.execute(_CHARGE, values).rowcount == 0:
-                known = db.execute("SELECT 1 FROM charges WHERE hold_id = ?", (hold_id,)).fetchone()
-                return "repeated" if known else "unknown"
-            db.execute(_ADD, values[:2])
-            db.execute("DELETE FROM holds WHERE hold_id = ?", (hold_id,))
-            return "charged"
+        return self._post((Settle(hold_id, nusd, basis, now),), (), "settle in").settled[0]
+
+    def _post(self, settles: Sequence[Settle], reserves: Sequence[Reserve], doing: str) -> Posted:
+        check_posted(settles, reserves)
+        with self._transaction(doing, "BEGIN IMMEDIATE") as db:
+            settled = [_settle(db, one) for one in settles]
+            wanted = {key: one.now for one in settles for key in one.keys}
+            balances = {key: _balance(db, key, _text(now)) for key, now in wanted.items()}
+            return Posted(settled, balances, [_reserve(db, one) for one in reserves])
 
     def release(self, hold_id: str) -> bool:
         """
@@ -296,6 +302,29 @@ class _Transaction:
 def _budget(row: tuple[str, int, str, str, str, int, str, str]) -> Budget:
     name, nusd, window, zone, scope, strict, warn_at, engage_at = row
     return Budget(name, nusd, parse_window(window), zone, scope, bool(strict), Decimal(warn_at), Decimal(engage_at))
+
+
+def _reserve(db: sqlite3.Connection, one: Reserve) -> Decision:
+    hold, moment = one.hold, _text(one.now)
+    keys = [limit.key for limit in one.limits] or hold.keys[:1]
+    rows = [db.execute(_STANDING, (key, moment, hold.id)).fetchone() for key in keys]
+    until, seen = rows[0][3:]
+    if seen:
+        raise used_before(hold)
+    standings = [Standing(limit, _as_balance(row)) for limit, row in zip(one.limits, rows, strict=False)]
+    decision = decide(hold, standings, override=is_allowed(_moment_or_none(until), one.now))
+    if isinstance(decision, Allowed) and decision.hold is not None:
+        _insert(db, decision.hold)
+    return decision
+
+
+def _settle(db: sqlite3.Connection, one: Settle) -> Settled:
+    if db.execute(_CHARGE, (one.hold_id, one.nusd, one.basis, _text(one.now))).rowcount == 0:
+        known = db.execute("SELECT 1 FROM charges WHERE hold_id = ?", (one.hold_id,)).fetchone()
+        return "repeated" if known else "unknown"
+    db.execute(_ADD, (one.hold_id, one.nusd))
+    db.execute("DELETE FROM holds WHERE hold_id = ?", (one.hold_id,))
+    return "charged"
 
 
 def _insert(db: sqlite3.Connection, hold: Hold) -> None:

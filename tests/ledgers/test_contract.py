@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Refused
 from savemode_cli.core.budget import Budget, Limit, Window, limit_of
-from savemode_cli.core.ledger import Charge, Ledger, MemoryLedger, OpenHold
+from savemode_cli.core.ledger import Charge, Ledger, MemoryLedger, OpenHold, Posted, Reserve, Settle
 from savemode_cli.ledgers.sqlite import SqliteLedger
 from tests.ledgers.worker import MOST_ASKED, NOW, race
 
@@ -458,9 +458,18 @@ HOLDS = st.lists(st.sampled_from(LIMITS), min_size=1, max_size=3, unique=True).f
         st.just(limits),
     )
 )
+BASES = st.sampled_from(["reported", "estimated", "held", "none"])
+SETTLES = st.builds(Settle, IDS, AMOUNTS, BASES, MOMENTS, st.sampled_from([(), (LIMIT.key,), (KEY, LIMITS[1].key)]))
+RESERVES = st.builds(lambda asked, now: Reserve(*asked, now), HOLDS, MOMENTS)
+POSTS = st.tuples(
+    st.just("post"),
+    st.lists(SETTLES, max_size=4),
+    st.lists(RESERVES, max_size=4, unique_by=lambda one: one.hold.id),
+)
 OPERATIONS = st.one_of(
     st.tuples(st.just("reserve"), HOLDS, MOMENTS),
-    st.tuples(st.just("settle"), IDS, AMOUNTS, st.sampled_from(["reported", "estimated", "held", "none"]), MOMENTS),
+    st.tuples(st.just("settle"), IDS, AMOUNTS, BASES, MOMENTS),
+    POSTS,
     st.tuples(st.just("release"), IDS),
     st.tuples(st.just("allow"), st.none() | MOMENTS),
     st.tuples(st.just("holds"), MOMENTS),
@@ -502,6 +511,79 @@ def test_same_answers_as_memory(name: str, operations: list[tuple[Any, ...]]) ->
                 sums[key] = sums.get(key, 0) + charge.nusd
         assert sums == {key: one.settled_nusd for key, one in ledger.balances(NOW).items() if key in sums}
         ledger.close()
+
+
+def one_by_one(ledger: Ledger, settles: list[Settle], reserves: list[Reserve]) -> Posted:
+    """
+    What `post` does, in many steps.
+    """
+    settled = [ledger.settle(one.hold_id, one.nusd, one.basis, one.now) for one in settles]
+    balances = {key: ledger.balance(key, one.now) for one in settles for key in one.keys}
+    return Posted(settled, balances, [ledger.reserve(one.hold, one.limits, one.now) for one in reserves])
+
+
+@settings(deadline=None)
+@given(before=st.lists(OPERATIONS, max_size=10), post=POSTS)
+def test_post_is_the_calls_one_by_one(before: list[tuple[Any, ...]], post: tuple[Any, ...]) -> None:
+    """
+    With the same answers and the same state after it; where one of the calls is a bug, nothing was changed.
+    """
+    whole, parts, untouched = MemoryLedger(), MemoryLedger(), MemoryLedger()
+    for operation in before:
+        for ledger in (whole, parts, untouched):
+            perform(ledger, operation)
+
+    answer = perform(whole, post)
+
+    if isinstance(answer, str):
+        with pytest.raises(ValueError, match="used before"):
+            one_by_one(parts, *post[1:])
+        same = untouched
+    else:
+        assert one_by_one(parts, *post[1:]) == answer
+        same = parts
+    assert whole.charges() == same.charges()
+    assert whole.holds(NOW) == same.holds(NOW)
+    assert whole.balances(LATER) == same.balances(LATER)
+
+
+def test_post_with_a_bug_in_it_changes_nothing(ledger: Ledger) -> None:
+    """
+    All of it or nothing, also where the last of it is wrong.
+    """
+    ledger.reserve(hold("a", 30), [LIMIT], NOW)
+    paid = Settle("a", 12, "reported", NOW)
+    for reserves, why in (
+        ([Reserve(hold("b", 1), [LIMIT], NOW), Reserve(hold("b", 1), [LIMIT], NOW)], "used before"),
+        ([Reserve(hold("b", 1), [LIMIT], NOW), Reserve(hold("a", 1), [LIMIT], NOW)], "used before"),
+        ([Reserve(hold("b", 1, "other"), [LIMIT], NOW)], "not counted under"),
+        ([Reserve(hold("b", 1), [LIMIT], datetime(2026, 11, 24))], "no time zone"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            ledger.post([paid], reserves)
+    with pytest.raises(ValueError, match="no amount"):
+        ledger.post([paid, Settle("b", -1, "reported", NOW)], [])
+    with pytest.raises(ValueError, match="no time zone"):
+        ledger.post([paid, Settle("b", 1, "reported", datetime(2026, 11, 24))], [])
+
+    assert ledger.balance(KEY, NOW) == Balance(held_nusd=30)
+
+
+def test_post_judges_by_what_it_settled_and_held(ledger: Ledger) -> None:
+    """
+    A bill makes room for who asks next, and who asks first takes it from who asks second.
+    """
+    ledger.reserve(hold("a", 100), [LIMIT], NOW)
+
+    done = ledger.post(
+        [Settle("a", 90, "reported", NOW, (KEY, "other"))],
+        [Reserve(hold("b", 10), [LIMIT], NOW), Reserve(hold("c", 10), [LIMIT], NOW)],
+    )
+
+    assert done.settled == ["charged"]
+    assert done.balances == {KEY: Balance(settled_nusd=90), "other": Balance()}
+    assert [type(one) for one in done.decisions] == [Allowed, Refused]
+    assert ledger.balance(KEY, NOW) == Balance(settled_nusd=90, held_nusd=10)
 
 
 @settings(deadline=None)
