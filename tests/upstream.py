@@ -5,6 +5,7 @@ The upstream speaks raw HTTP/1.1, so that a test sees every byte that reached it
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
 import threading
@@ -209,7 +210,19 @@ class RunningProxy:
     announced: list[tuple[str, str]]
     thread: threading.Thread
     server: Server
-    ledger: Ledger
+    books: Ledger
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def ledger(self) -> Ledger:
+        """
+        The ledger, once what is on its way to it has arrived: a bill is written in the turn after the last byte.
+        """
+        turned = threading.Event()
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing is on its way
+            self.loop.call_soon_threadsafe(turned.set)
+            until(lambda: turned.is_set() or not self.thread.is_alive())
+        return self.books
 
     def stop(self) -> None:
         """
@@ -249,12 +262,18 @@ def running_proxy(
         now=now,
     )
     proxy.server.main_loop = lambda: _ticks(proxy.server)  # type: ignore[method-assign]
-    thread = threading.Thread(target=lambda: asyncio.run(proxy.serve()))
+    loop = asyncio.new_event_loop()
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(proxy.serve())
+
+    thread = threading.Thread(target=serve)
     port = proxy.listener.getsockname()[1]
     thread.start()
     try:
-        ledger = proxy.relay.accounts._ledger
-        yield RunningProxy(proxy.url, port, exchanges, announced, thread, proxy.server, ledger)
+        books = proxy.relay.accounts._ledger
+        yield RunningProxy(proxy.url, port, exchanges, announced, thread, proxy.server, books, loop)
     finally:
         proxy.server.should_exit = True
         thread.join(20)

@@ -141,12 +141,13 @@ class Proxy:
 
         async with self.simulated or contextlib.nullcontext():
             await serve_until_stopped(self.server, self.listener, self.transport)
+        self.relay.desk.flush()
 
     def close(self) -> None:
         """
         Finish what is still to be written: the bills first, then what the sinks have taken.
         """
-        self.relay.accounts.close()
+        self.relay.desk.close()
         if self._flags is not None:
             self._flags.close()
         for sink in self.sinks:

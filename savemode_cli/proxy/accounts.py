@@ -1,106 +1,47 @@
 """
 Money on the road of a request: held before it is sent, settled when it is over.
 
-Rule of this file: it remembers and asks. What may start is decided by the ledger with the core's rules, what it costs by
-the price table; this keeps what a session cost lately, and says once what a person must know.
+Rule of this file: it asks the ledger, which decides by the core's rules, and goes on without it where it must; what is
+the matter with it is said once.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from savemode_cli.core.admission import Allowed, Decision, Hold, Refused, Standing, decide, unaccounted
+from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Standing, decide, unaccounted
 from savemode_cli.core.budget import ALL, Budget, Limit, identify, limit_of
 from savemode_cli.core.caller import Caller, Headers
-from savemode_cli.core.charge import (
-    RECENT,
-    Outcome,
-    Settlement,
-    ask_nusd,
-    ceiling_nusd,
-    estimated,
-    expected_nusd,
-    opening_nusd,
-    settlement,
-)
+from savemode_cli.core.charge import Outcome, Settlement, ask_nusd
 from savemode_cli.core.errors import LedgerUnavailable
-from savemode_cli.core.ledger import Ledger
+from savemode_cli.core.ledger import Ledger, Reserve, Settle
+from savemode_cli.core.ledger import Settled as LedgerSettled
 from savemode_cli.core.messages import Facts
-from savemode_cli.core.pricing import Bill, PriceTable, Usage
-from savemode_cli.core.receipt import Receipt, Shadow, receipt
+from savemode_cli.core.pricing import PriceTable
 from savemode_cli.core.tiers import Fail, dollars
 from savemode_cli.core.transform import Edit
+from savemode_cli.proxy.billing import Account, Ask, Billing, Due, Metered
 
-_REMEMBERED_SESSIONS = 10_000
+_REMEMBERED_LIMITS = 10_000
 _HOLD_LIFETIME = timedelta(minutes=30)  # longer than any answer; a bill that comes later still counts, once
 
 UNCAPPED = Budget("default", 0)
 """Where no budget is set: spend is counted all the same, so that one set later knows of it."""
 
 
+_FORGOTTEN = "the ledger does not know the hold any more"
 _NOBODY = Caller(product="", idle_prone=False)
-
-
-class Metered(Protocol):
-    """
-    What a finished exchange knows of its usage: the reading side of `UsageMeter`.
-    """
-
-    final: bool
-    emitted_chars: int
-    model: str | None
-
-    @property
-    def usage(self) -> Usage | None:
-        """
-        What was reported.
-        """
-
-
-@dataclass(slots=True)
-class _Past:
-    costs_nusd: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
-    body_bytes: int = 0
-    shadow: Shadow | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """
-    One request's place in the books, from its hold to its bill.
-    """
-
-    decision: Decision
-    session: str
-    known: Facts
-    started_at: datetime
-    body_bytes: int
-
-    @property
-    def held_nusd(self) -> int:
-        """
-        What is held for it.
-        """
-        hold = self.decision.hold if isinstance(self.decision, Allowed) else None
-        return 0 if hold is None else hold.ask_nusd
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
     """
-    What a request cost: the charge, the receipt, and the usage and bill they rest on where there are any.
-
-    `decision` is the account's with the budgets as they stand now that it is charged.
+    What a request cost: the bill, and the account's decision with the budgets as they stand now that it is charged.
     """
 
-    settlement: Settlement
-    receipt: Receipt
+    due: Due
     decision: Decision
-    usage: Usage | None = None
-    bill: Bill | None = None
 
 
 class Accounts:
@@ -123,9 +64,8 @@ class Accounts:
         `budgets` are those configured; the ledger may have others, and newer ones.
         """
         self.ledger_trouble = ""
-        self.downgraded_models: set[str | None] = set()
+        self.billing = Billing(table, announce)
         self._ledger = ledger
-        self._table = table
         self._announce = announce
         self._configured = tuple(budgets)
         self._budgets: Sequence[Budget] = self._configured or (UNCAPPED,)
@@ -135,8 +75,6 @@ class Accounts:
         self._in_force()
         self._fail: Fail = fail
         self._kept_limits: dict[tuple[str, str], tuple[datetime, Limit]] = {}
-        self._pasts: OrderedDict[str, _Past] = OrderedDict()
-        self._unpriced: set[str | None] = set()
 
     def reserve(
         self, hold_id: str, caller: Caller, headers: Headers, known: Facts, body_bytes: int, session: str, now: datetime
@@ -144,24 +82,47 @@ class Accounts:
         """
         Hold the expected cost of a request, or be refused.
         """
-        price = self._table.find(known.model, now).price
-        # Models share no cache, and cost differently: one session has a past with each.
-        session = f"{session} {known.model or ''}"
-        past = self._pasts.get(session) or _Past()
-        ceiling = ceiling_nusd(known, body_bytes, price)
-        expected = expected_nusd(
-            tuple(past.costs_nusd),
-            ceiling,
-            opening_nusd(known, body_bytes, price),
-            body_bytes=body_bytes,
-            new_bytes=body_bytes - past.body_bytes,
-        )
-        which = self._limits(caller, headers, now)
-        keys = tuple(dict.fromkeys(limit.key for limit in which))
-        hold = Hold(
-            hold_id, keys, ask_nusd(which, expected, ceiling), now + _HOLD_LIFETIME, known.model or "", caller.override
-        )
-        return Account(self._ask(hold, which, caller, now), session, known, now, body_bytes)
+        return self.post((), (self.billing.ask(hold_id, caller, headers, known, body_bytes, session, now),))[1][0]
+
+    def settle(
+        self, account: Account, outcome: Outcome, meter: Metered | None, edits: Sequence[Edit], now: datetime
+    ) -> Settled:
+        """
+        Put the bill in the place of the hold, once. Never raises: what cannot be written is said with its amount.
+
+        `edits` are those that were on the wire.
+        """
+        return self.post((self.billing.bill(account, outcome, meter, edits, now),), ())[0][0]
+
+    def post(self, dues: Sequence[Due], asks: Sequence[Ask]) -> tuple[list[Settled], list[Account]]:
+        """
+        Charge what is due, then judge who asks, in one step of the ledger.
+        """
+        budgets = self._in_force() if asks else ()
+        limits = [tuple(self._limit(one, _who(one, ask), ask.now) for one in budgets) for ask in asks]
+        reserves = [Reserve(_hold(ask, which), which, ask.now) for ask, which in zip(asks, limits, strict=True)]
+        settles = [_settle(due, due.account.hold) for due in dues if due.account.hold is not None]
+        if not settles and not reserves:
+            return [Settled(due, due.account.decision) for due in dues], []
+        try:
+            posted = self._ledger.post(settles, reserves)
+        except LedgerUnavailable as error:
+            self._in_trouble(error)
+            decisions = [
+                unaccounted(which, override=ask.caller.override, fail=self._fail)
+                for ask, which in zip(asks, limits, strict=True)
+            ]
+            settled = [self._unsettled(due) for due in dues]
+        else:
+            decisions = posted.decisions
+            results = dict(zip((one.hold_id for one in settles), posted.settled, strict=True))
+            settled = [self._settled(due, results, posted.balances) for due in dues]
+            self._ledger_answers()
+        accounts = [
+            Account(decision, ask.session, ask.known, ask.now, ask.body_bytes)
+            for ask, decision in zip(asks, decisions, strict=True)
+        ]
+        return settled, accounts
 
     def look(self, caller: Caller | None, headers: Headers, now: datetime) -> Decision:
         """
@@ -190,41 +151,6 @@ class Accounts:
         """
         which = {limit.key: limit for limit in (*self._shared(now), *others)}.values()
         return tuple(Standing(one, self._ledger.balance(one.key, now)) for one in which if one.capped)
-
-    def settle(
-        self, account: Account, outcome: Outcome, meter: Metered | None, edits: Sequence[Edit], now: datetime
-    ) -> Settled:
-        """
-        Put the bill in the place of the hold, once. Never raises: what cannot be written is said with its amount.
-
-        `edits` are those that were on the wire.
-        """
-        final = meter is not None and meter.final
-        usage = meter.usage if meter is not None else None
-        if usage is not None and meter is not None and not final:
-            usage = estimated(usage, meter.emitted_chars)
-        model = (meter.model if meter is not None else None) or account.known.model
-
-        bill = None if usage is None else self._table.bill(usage, model, account.started_at)
-
-        def bill_for(used: Usage) -> Bill:
-            return bill if bill is not None and used is usage else self._table.bill(used, model, account.started_at)
-
-        cost = None if bill is None else bill.cost.total_nusd
-        charge = settlement(outcome, cost, final=final, held_nusd=account.held_nusd)
-        self._write(account, charge, now)
-        if bill is not None:
-            self._say_unpriced(bill, model)
-        past = self._past(account.session)
-        reached = outcome in ("ok", "client_gone", "broken")
-        printed, past.shadow = receipt(
-            past.shadow, account.known, edits, usage, bill_for, account.started_at, now, final=final, reached=reached
-        )
-        self._say_downgraded(printed, model)
-        if charge.basis in ("reported", "estimated"):
-            past.costs_nusd.append(charge.nusd)
-            past.body_bytes = account.body_bytes
-        return Settled(charge, printed, self._after(account.decision, now), usage, bill)
 
     def close(self) -> None:
         """
@@ -270,23 +196,18 @@ class Accounts:
         """
         since, kept = self._kept_limits.get((budget.name, who), (now, None))
         if kept is None or kept.budget is not budget or not since <= now < kept.resets_at:
-            if len(self._kept_limits) > _REMEMBERED_SESSIONS:
+            if len(self._kept_limits) > _REMEMBERED_LIMITS:
                 self._kept_limits.clear()
             kept = limit_of(budget, who, now)
             self._kept_limits[budget.name, who] = (now, kept)
         return kept
 
-    def _ask(self, hold: Hold, which: Sequence[Limit], caller: Caller, now: datetime) -> Decision:
-        try:
-            decision = self._ledger.reserve(hold, which, now)
-        except LedgerUnavailable as error:
-            return self._without_ledger(error, which, caller)
+    def _ledger_answers(self) -> None:
         if self.ledger_trouble:
             self.ledger_trouble = ""
             self._announce("ledger_back", "the budget ledger answers again")
         if self._unpaid:
             self._pay()
-        return decision
 
     def _without_ledger(self, error: LedgerUnavailable, which: Sequence[Limit], caller: Caller) -> Decision:
         self._in_trouble(error)
@@ -299,24 +220,25 @@ class Accounts:
             self._announce("ledger_unavailable", f"{error.message}; until it answers, {what}")
         self.ledger_trouble = error.message
 
-    def _after(self, decision: Decision, now: datetime) -> Decision:
-        if isinstance(decision, Refused) or not decision.standings:
-            return decision
-        try:
-            return decision.after([self._ledger.balance(one.limit.key, now) for one in decision.standings])
-        except LedgerUnavailable:
-            return Allowed(decision.hold, "unknown")
+    def _settled(self, due: Due, results: Mapping[str, LedgerSettled], balances: Mapping[str, Balance]) -> Settled:
+        decision = due.account.decision
+        if not isinstance(decision, Allowed) or decision.hold is None:
+            return Settled(due, decision)
+        if results[decision.hold.id] == "unknown":
+            self._say_lost(decision.hold.id, due.settlement, _FORGOTTEN)
+        if not decision.standings:
+            return Settled(due, decision)
+        return Settled(due, decision.after([balances[one.limit.key] for one in decision.standings]))
 
-    def _write(self, account: Account, charge: Settlement, now: datetime) -> None:
-        hold = account.decision.hold if isinstance(account.decision, Allowed) else None
+    def _unsettled(self, due: Due) -> Settled:
+        """
+        The hold counts until the bill can be written; writing it twice changes nothing.
+        """
+        hold = due.account.hold
         if hold is None:
-            return
-        try:
-            self._charge(hold.id, charge, now)
-        except LedgerUnavailable as error:
-            # The hold counts until the bill can be written; writing it twice changes nothing.
-            self._unpaid[hold.id] = (charge, now)
-            self._in_trouble(error)
+            return Settled(due, due.account.decision)
+        self._unpaid[hold.id] = (due.settlement, due.now)
+        return Settled(due, Allowed(hold, "unknown"))
 
     def _pay(self) -> None:
         """
@@ -324,37 +246,28 @@ class Accounts:
         """
         for hold_id, (charge, when) in list(self._unpaid.items()):
             try:
-                self._charge(hold_id, charge, when)
+                settled = self._ledger.settle(hold_id, charge.nusd, charge.basis, when)
             except LedgerUnavailable:
                 return
             del self._unpaid[hold_id]
-
-    def _charge(self, hold_id: str, charge: Settlement, when: datetime) -> None:
-        if self._ledger.settle(hold_id, charge.nusd, charge.basis, when) == "unknown":
-            self._say_lost(hold_id, charge, "the ledger does not know the hold any more")
+            if settled == "unknown":
+                self._say_lost(hold_id, charge, _FORGOTTEN)
 
     def _say_lost(self, hold_id: str, charge: Settlement, why: str) -> None:
         self._announce("charge_lost", f"{dollars(charge.nusd)} ({charge.basis}) of {hold_id} not written: {why}")
 
-    def _say_unpriced(self, bill: Bill, model: str | None) -> None:
-        if bill.state == "unpriced" and model not in self._unpriced:
-            self._unpriced.add(model)
-            self._announce(
-                "model_unpriced",
-                f"no price for {model or 'a request without a model'}: charged at the dearest known price",
-            )
 
-    def _say_downgraded(self, printed: Receipt, model: str | None) -> None:
-        if printed.verified is False and model not in self.downgraded_models:
-            self.downgraded_models.add(model)
-            self._announce(
-                "ttl_downgraded",
-                f"{model or 'a model'} was asked for 1h and billed 5m: the upgrade has no effect there, and costs nothing",
-            )
+def _who(budget: Budget, ask: Ask) -> str:
+    return identify(budget.scope, ask.caller, ask.headers)
 
-    def _past(self, session: str) -> _Past:
-        past = self._pasts.setdefault(session, _Past())
-        self._pasts.move_to_end(session)
-        if len(self._pasts) > _REMEMBERED_SESSIONS:
-            self._pasts.popitem(last=False)
-        return past
+
+def _hold(ask: Ask, limits: Sequence[Limit]) -> Hold:
+    keys = tuple(dict.fromkeys(limit.key for limit in limits))
+    nusd = ask_nusd(limits, ask.expected_nusd, ask.ceiling_nusd)
+    return Hold(ask.hold_id, keys, nusd, ask.now + _HOLD_LIFETIME, ask.known.model or "", ask.caller.override)
+
+
+def _settle(due: Due, hold: Hold) -> Settle:
+    decision = due.account.decision
+    keys = tuple(one.limit.key for one in decision.standings) if isinstance(decision, Allowed) else ()
+    return Settle(hold.id, due.settlement.nusd, due.settlement.basis, due.now, keys)

@@ -19,7 +19,8 @@ from savemode_cli.core.messages import MAX_BODY_BYTES, Facts
 from savemode_cli.core.record import Content, Record
 from savemode_cli.core.transform import CACHE_TTL, Edit, Skip
 from savemode_cli.core.usage import UsageMeter
-from savemode_cli.proxy.accounts import Account, Settled
+from savemode_cli.proxy.accounts import Settled
+from savemode_cli.proxy.billing import Account
 from savemode_cli.proxy.headers import RawHeaders
 
 CLOSED = GateState(on=False, why="not judged")
@@ -110,6 +111,7 @@ class Journal:
     caller: Caller | None = None
     kept: Kept | None = None
     ended_at: datetime | None = None
+    duration_ms: float = 0.0
 
     @property
     def cache(self) -> str:
@@ -133,10 +135,11 @@ class Journal:
             self.outcome = outcome
             self.error = self.error or error
 
-    def conclude(self) -> None:
+    def conclude(self, now: datetime) -> None:
         """
         The answer is over. HTTP may have called it a success where its body is an error, or nothing that can be read.
         """
+        self.ended_at, self.duration_ms = now, self.elapsed_ms()
         if self.meter is None:
             return
         self.meter.close()
@@ -160,11 +163,12 @@ class Journal:
         return Record(self.exchange(settled), self.caller, content, self.ended_at, answered_by)
 
     def exchange(self, settled: Settled | None) -> Exchange:
-        bill = settled.bill if settled is not None else None
+        due = settled.due if settled is not None else None
+        bill = due.bill if due is not None else None
         return Exchange(
             id=self.id,
             started_at=self.started_at,
-            duration_ms=self.elapsed_ms(),
+            duration_ms=self.duration_ms,
             first_byte_ms=self.first_byte_ms,
             method=self.inbound.method,
             path=self.inbound.path,
@@ -186,9 +190,9 @@ class Journal:
             decision=self.decision,
             told=self.told,
             decision_after=settled.decision if settled is not None else self.decision,
-            usage=settled.usage if settled is not None else None,
-            settlement=settled.settlement if settled is not None else None,
-            receipt=settled.receipt if settled is not None else None,
+            usage=due.usage if due is not None else None,
+            settlement=due.settlement if due is not None else None,
+            receipt=due.receipt if due is not None else None,
             price_state=bill.state if bill is not None else None,
             cost=bill.cost if bill is not None else None,
             stream=self.known.stream,

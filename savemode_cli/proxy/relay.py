@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePath
 from secrets import token_hex
 from time import perf_counter
@@ -55,6 +56,8 @@ from savemode_cli.core.transform import (
 from savemode_cli.core.usage import UsageMeter
 from savemode_cli.proxy.accounts import Accounts, Settled
 from savemode_cli.proxy.answer import Outbound, counted, decoded, once, own_answer, read_error, stream_of
+from savemode_cli.proxy.billing import Due
+from savemode_cli.proxy.desk import Desk
 from savemode_cli.proxy.headers import (
     BUDGET_PREFIX,
     RawHeaders,
@@ -114,6 +117,7 @@ class Relay:
         self.in_flight = 0
         self.stopped_models: set[str | None] = set()
         self.accounts = accounts
+        self.desk = Desk(accounts, self.tell_failure)
         self._transport = transport
         self._record = record
         self._keep_content = keep_content
@@ -214,21 +218,20 @@ class Relay:
                 headers = with_beta_named(headers)
         elif route.kind in ("count_tokens", "batches"):
             journal.skip(route.kind.replace("_", "-"), f"{route.kind} bodies are left alone")
-        self._reserve(inbound, caller, route, journal)
+        await self._reserve(inbound, caller, route, journal)
         return (target + b"?" + inbound.query if inbound.query else target), headers
 
-    def _reserve(self, inbound: Inbound, caller: Caller, route: Route, journal: Journal) -> None:
+    async def _reserve(self, inbound: Inbound, caller: Caller, route: Route, journal: Journal) -> None:
         """
         Hold the money of a model call. What is free is only told where the budgets stand; a batch, whose bill comes with
         its results, may start while there is money left.
         """
         now = journal.started_at
         if route.kind == "messages" and inbound.method == "POST":
-            size = journal.request_bytes
-            session = journal.session or ""
-            journal.account = self.accounts.reserve(
-                journal.id, caller, inbound.headers, journal.known, size, session, now
+            ask = self.accounts.billing.ask(
+                journal.id, caller, inbound.headers, journal.known, journal.request_bytes, journal.session or "", now
             )
+            journal.account = await self.desk.reserve(ask, alone=self.in_flight == 1)
             journal.decision = journal.account.decision
             journal.told = journal.decision.headers()
             return
@@ -254,22 +257,33 @@ class Relay:
 
     async def _finish(self, journal: Journal, response: httpx.Response | None) -> None:
         try:
-            self._record(journal.record(self._settle(journal)))
+            due = self._due(journal)
+            if due is None:
+                self._close(journal, None)
+            else:
+                self.desk.settle(due, partial(self._close, journal))
         except Exception as error:  # noqa: BLE001 - the answer has gone out, and was right
             self.tell_failure(error, journal.id)
         finally:
             if response is not None:
                 await stream_of(response).aclose()
 
-    def _settle(self, journal: Journal) -> Settled | None:
-        journal.conclude()
-        journal.ended_at = self.now()
+    def _due(self, journal: Journal) -> Due | None:
+        journal.conclude(self.now())
         if journal.account is None:
             return None
         edits = journal.edits if journal.edited else ()
         unreadable = journal.meter is not None and journal.meter.broken
         outcome = "broken" if unreadable and journal.outcome == "client_gone" else journal.outcome
-        return self.accounts.settle(journal.account, outcome, journal.meter, edits, journal.ended_at)
+        return self.accounts.billing.bill(
+            journal.account, outcome, journal.meter, edits, journal.ended_at or self.now()
+        )
+
+    def _close(self, journal: Journal, settled: Settled | None) -> None:
+        try:
+            self._record(journal.record(settled))
+        except Exception as error:  # noqa: BLE001 - the books are right, only the report of them is missing
+            self.tell_failure(error, journal.id)
 
     def _headers(self, inbound: Inbound) -> RawHeaders:
         headers = forwardable(inbound.headers)

@@ -134,7 +134,7 @@ class Gateway:
                 "ledger": relay.accounts.ledger_trouble or "ok",
                 "budgets": self._budgets(),
                 **{part.name: part.trouble or "ok" for part in self._parts},
-                "downgraded_models": sorted(model or "" for model in relay.accounts.downgraded_models),
+                "downgraded_models": sorted(model or "" for model in relay.accounts.billing.downgraded_models),
                 "upgrade_stopped_models": sorted(model or "" for model in relay.stopped_models),
             }
         )

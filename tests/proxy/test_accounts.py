@@ -8,21 +8,22 @@ token costs 4,000, 20,000, 5,000, 8,000 and 200 nano-dollars.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Refused
-from savemode_cli.core.budget import Budget, Limit, Window
+from savemode_cli.core.budget import Budget, Window
 from savemode_cli.core.caller import Caller, read_caller
-from savemode_cli.core.charge import Basis, Settlement
+from savemode_cli.core.charge import Settlement
 from savemode_cli.core.errors import LedgerUnavailable
-from savemode_cli.core.ledger import Ledger, MemoryLedger, Settled
+from savemode_cli.core.ledger import Ledger, MemoryLedger, Posted, Reserve, Settle
 from savemode_cli.core.messages import Facts
 from savemode_cli.core.pricing import PriceTable, Usage
 from savemode_cli.core.tiers import MOST_NUSD, Fail
-from savemode_cli.proxy.accounts import Account, Accounts
+from savemode_cli.proxy.accounts import Accounts
+from savemode_cli.proxy.billing import Account
 from tests.builders import a_price
+from tests.proxy.test_billing import Meter
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=7)
@@ -33,18 +34,6 @@ KEY = "default/month:2026-11-01/all"
 MONTH = "month/month:2026-11-01/all"
 
 
-@dataclass
-class Meter:
-    """
-    What a meter has read.
-    """
-
-    usage: Usage | None = None
-    final: bool = True
-    emitted_chars: int = 0
-    model: str | None = MODEL
-
-
 class Moody(MemoryLedger):
     """
     A ledger on a disk that can be pulled out; like a real one it says in each error what was being done.
@@ -52,19 +41,12 @@ class Moody(MemoryLedger):
 
     out = False
 
-    def reserve(self, hold: Hold, limits: Sequence[Limit], now: datetime) -> Decision:
+    def post(self, settles: Sequence[Settle], reserves: Sequence[Reserve]) -> Posted:
         """
         Unless it is out.
         """
-        self._check("reserve in")
-        return super().reserve(hold, limits, now)
-
-    def settle(self, hold_id: str, nusd: int, basis: Basis, now: datetime) -> Settled:
-        """
-        Unless it is out.
-        """
-        self._check("settle in")
-        return super().settle(hold_id, nusd, basis, now)
+        self._check("reserve in" if reserves else "settle in")
+        return super().post(settles, reserves)
 
     def balance(self, key: str, now: datetime) -> Balance:
         """
@@ -159,31 +141,6 @@ def test_strict_budget_holds_the_ceiling() -> None:
     assert held(books(Budget("default", 10**9, strict=True)).reserve()) == 760_000
 
 
-def test_next_request_is_held_at_what_the_last_ones_cost() -> None:
-    """
-    Twice the median, and what is new in the body at the ceiling's rate.
-
-    25 tokens of input cost 100,000. The second body is 7 bytes longer: 2 x 100,000 + 7/77 of its ceiling of
-    77 x 8,000 + 10 x 20,000 = 816,000, that is 74,181.8. Another session knows nothing of it.
-    """
-    one = books(Budget("default", 10**9))
-    one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
-
-    assert held(one.reserve(body_bytes=77)) == 274_182
-    assert held(one.reserve(session="other")) == 360_000
-
-
-@pytest.mark.parametrize("outcome", ["unreachable", "upstream_error"])
-def test_what_was_not_served_says_nothing_about_the_next(outcome: Any) -> None:
-    """
-    A request that cost nothing because it failed does not make the next one look cheap.
-    """
-    one = books(Budget("default", 10**9))
-    one.accounts.settle(one.reserve(), outcome, None, (), LATER)
-
-    assert held(one.reserve()) == 360_000
-
-
 def test_settle() -> None:
     """
     The bill takes the place of the hold: 1 input, 2 and 3 written, 4 read, 5 output.
@@ -194,23 +151,10 @@ def test_settle() -> None:
 
     settled = one.accounts.settle(one.reserve(), "ok", Meter(Usage(1, 2, 3, 4, 5)), (), LATER)
 
-    assert settled.settlement == Settlement(138_800, "reported")
-    assert settled.receipt.cost_nusd == 138_800
+    assert settled.due.settlement == Settlement(138_800, "reported")
+    assert settled.due.receipt.cost_nusd == 138_800
     assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=138_800)
     assert [(one.basis, one.settled_at) for one in one.ledger.charges()] == [("reported", LATER)]
-
-
-def test_answer_that_was_cut_short_is_estimated() -> None:
-    """
-    Input as reported, output from its text: 3 x 4,000 + 9 characters, which are 3 tokens of 20,000.
-    """
-    one = books(Budget("default", 10**9))
-    meter = Meter(Usage(input_tokens=3, output_tokens=1), final=False, emitted_chars=9)
-
-    settled = one.accounts.settle(one.reserve(), "client_gone", meter, (), LATER)
-
-    assert settled.settlement == Settlement(72_000, "estimated")
-    assert settled.usage == Usage(input_tokens=3, output_tokens=3)
 
 
 def test_nothing_reported_is_charged_as_held() -> None:
@@ -221,20 +165,9 @@ def test_nothing_reported_is_charged_as_held() -> None:
 
     settled = one.accounts.settle(one.reserve(), "client_gone", Meter(final=False), (), LATER)
 
-    assert settled.settlement == Settlement(360_000, "held")
-    assert settled.receipt.cost_nusd is None
+    assert settled.due.settlement == Settlement(360_000, "held")
+    assert settled.due.receipt.cost_nusd is None
     assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=360_000)
-
-
-def test_model_that_answered_is_the_one_that_is_billed() -> None:
-    """
-    A fallback's own rates apply: 1 token of input at $10.
-    """
-    one = books(Budget("default", 10**9))
-
-    settled = one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=1), model="dear"), (), LATER)
-
-    assert settled.settlement.nusd == 10_000
 
 
 def test_refused_holds_and_charges_nothing() -> None:
@@ -248,7 +181,7 @@ def test_refused_holds_and_charges_nothing() -> None:
 
     assert isinstance(account.decision, Refused)
     assert account.held_nusd == 0
-    assert one.accounts.settle(account, "refused", None, (), LATER).settlement == Settlement(0, "none")
+    assert one.accounts.settle(account, "refused", None, (), LATER).due.settlement == Settlement(0, "none")
     assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=100_000)
     assert len(one.ledger.charges()) == 1
 
@@ -332,7 +265,7 @@ def test_unavailable_and_open() -> None:
     settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     assert account.decision == Allowed(None, "unknown")
-    assert settled.settlement == Settlement(100_000, "reported")
+    assert settled.due.settlement == Settlement(100_000, "reported")
     assert one.events == ["ledger_unavailable"]
     assert "requests go on uncounted" in one.announced[0][1]
 
@@ -398,7 +331,7 @@ def test_charge_that_cannot_be_written_is_written_later() -> None:
 
     settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
-    assert settled.settlement == Settlement(100_000, "reported")
+    assert settled.due.settlement == Settlement(100_000, "reported")
     one.ledger.out = False
     assert one.ledger.balance(KEY, NOW) == Balance(held_nusd=360_000)
     one.accounts.settle(one.reserve(), "refused", None, (), LATER)
@@ -452,24 +385,6 @@ def test_hold_that_the_ledger_forgot() -> None:
     ]
 
 
-def test_unpriced_model_is_said_once() -> None:
-    """
-    Charged at the dearest price of all, $10 a million of input, and announced for each model once.
-    """
-    one = books(Budget("default", 10**12))
-    costs = []
-    for model in ("x", "x", "y"):
-        account = one.reserve(Facts(model=model, max_tokens=10))
-        settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=1), model=model), (), LATER)
-        assert settled.bill is not None
-        costs.append((settled.settlement.nusd, settled.bill.state))
-
-    assert costs == [(10_000, "unpriced")] * 3
-    assert one.announced == [
-        ("model_unpriced", f"no price for {model}: charged at the dearest known price") for model in ("x", "y")
-    ]
-
-
 @pytest.mark.parametrize("strict", [False, True])
 def test_request_for_more_than_there_is_money(strict: bool) -> None:
     """
@@ -490,20 +405,8 @@ def test_bill_for_more_than_there_is_money() -> None:
 
     settled = one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=2**60)), (), LATER)
 
-    assert settled.settlement == Settlement(MOST_NUSD, "reported")
+    assert settled.due.settlement == Settlement(MOST_NUSD, "reported")
     assert isinstance(one.reserve().decision, Refused)
-
-
-def test_sessions_beyond_the_limit_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The one not heard of for longest goes first.
-    """
-    monkeypatch.setattr("savemode_cli.proxy.accounts._REMEMBERED_SESSIONS", 2)
-    one = books(Budget("default", 10**12))
-    for session in ("a", "b", "a", "c"):
-        one.accounts.settle(one.reserve(session=session), "ok", Meter(Usage(input_tokens=25)), (), LATER)
-
-    assert [held(one.reserve(session=session)) for session in ("a", "b", "c")] == [200_000, 360_000, 200_000]
 
 
 def stood(decision: Decision) -> dict[str, str]:

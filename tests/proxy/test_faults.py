@@ -11,11 +11,14 @@ import pytest
 from savemode_cli.core.budget import Budget
 from savemode_cli.proxy import relay as relay_module
 from savemode_cli.proxy.accounts import Accounts
+from savemode_cli.proxy.billing import Billing
+from savemode_cli.proxy.journal import Journal
 from tests.proxy.wire import OK, CutShort, End, Wire, exchange, request
 from tests.upstream import RunningProxy, running_proxy
 
 CALL = json.dumps({"model": "claude-opus-5-5", "max_tokens": 9, "messages": []}).encode()
 SECRET = "the words of a prompt"
+POST = Accounts.post
 
 
 def fails(*_: Any, **__: Any) -> Any:
@@ -83,14 +86,32 @@ def test_fault_in_mid_answer_cuts_it(
     assert capfd.readouterr().err == ""
 
 
+def fails_with_bills(accounts: Accounts, dues: Any, asks: Any) -> Any:
+    """
+    A fault in the books that only bills meet.
+    """
+    return fails() if dues else POST(accounts, dues, asks)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "fault", "recorded"),
+    [(Billing, "bill", fails, 0), (Accounts, "post", fails_with_bills, 1), (Journal, "record", fails, 0)],
+)
 def test_fault_after_the_answer_is_a_line(
-    wire: Wire, wired: RunningProxy, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    wire: Wire,
+    wired: RunningProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    where: Any,
+    name: str,
+    fault: Any,
+    recorded: int,
 ) -> None:
     """
     Where the books cannot be closed the client has its answer all the same, and the next request is served.
     """
     with monkeypatch.context() as patched:
-        patched.setattr(Accounts, "settle", fails)
+        patched.setattr(where, name, fault)
         with End.to(wired.port) as client:
             client.send(request("POST", "/v1/messages", CALL))
             upstream = wire.accept()
@@ -102,6 +123,7 @@ def test_fault_after_the_answer_is_a_line(
 
     assert SECRET not in str(wired.announced)
     assert [event for event, _ in wired.announced] == ["internal_error"]
+    assert [one.settlement for one in wired.exchanges] == [None] * recorded
     assert capfd.readouterr().err == ""
 
 

@@ -48,7 +48,7 @@ def test_an_answer_may_be_no_success_whatever_its_status(answer: bytes | None, o
     Its body tells; the words of an error are not repeated.
     """
     journal = a_journal(answer)
-    journal.conclude()
+    journal.conclude(datetime(2026, 11, 24, tzinfo=UTC))
 
     assert journal.outcome == outcome
     assert "secret" not in journal.error

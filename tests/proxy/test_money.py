@@ -806,7 +806,7 @@ def test_ledger_that_goes_and_comes_back(upstream: Upstream, tmp_path: Path) -> 
     with running_proxy(upstream.url, budget_nusd=10**9, ledger=f"sqlite:///{tmp_path}/l.db") as proxy:
         assert send(proxy).budget[""] == "ok"
         proxy.exchange(0)
-        ledger, proxy.ledger = proxy.ledger, open_ledger(f"sqlite:///{tmp_path}/l.db")
+        ledger, proxy.books = proxy.ledger, open_ledger(f"sqlite:///{tmp_path}/l.db")
         ledger.close()
 
         assert (send(proxy).budget, send(proxy).status) == ({"": "unknown"}, 200)
