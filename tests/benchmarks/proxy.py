@@ -9,9 +9,9 @@ import asyncio
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -106,14 +106,21 @@ async def measure(plan: Plan, command: str, beside: str = "") -> tuple[dict[str,
             targets = [Target("direct", upstream_port, None), *await begin(proxies)]
             edited = await _edits_reach_upstream(targets[-1])
             rounds = await _rounds(plan, targets)
-        with ExitStack() as proxies:
-            events = await _events(plan, await _begin_twice(proxies, command, upstream_port))
+        added: dict[str, Figures] = {}
+        for what, without, with_it in (
+            # Both count and print what each request costs; a budget holds it before and settles it after, on a disk.
+            ("budget", Variant("--ledger memory:"), Variant("--budget 1000000")),
+            ("events", Variant(), Variant("", _sends_events(upstream_port))),
+        ):
+            with ExitStack() as proxies:
+                pair = await _begin_pair(proxies, command, upstream_port, without, with_it)
+                added |= await _added(plan, what, pair)
         memory = []
         for _ in range(plan.memory_rounds):
             # Fresh processes: what an earlier burst has left with the allocator would hide the growth.
             with ExitStack() as proxies:
                 memory.append({target.name: await _memory(plan, target) for target in await begin(proxies)})
-    return _medians(rounds) | events | _medians(memory), edited
+    return _medians(rounds) | added | _medians(memory), edited
 
 
 async def _begin_proxies(stack: ExitStack, command: str, beside: str, upstream_port: int) -> list[Target]:
@@ -132,25 +139,41 @@ async def _begin_proxies(stack: ExitStack, command: str, beside: str, upstream_p
     return targets
 
 
-async def _begin_twice(stack: ExitStack, command: str, upstream_port: int) -> list[Target]:
+@dataclass(frozen=True, slots=True)
+class Variant:
     """
-    Savemode as it is, and with its events sent to the upstream in PostHog's place.
+    Savemode with more options, and with more in its environment.
     """
+
+    options: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+def _sends_events(upstream_port: int) -> dict[str, str]:
+    """
+    The upstream is in PostHog's place.
+    """
+    return {"POSTHOG_API_KEY": "phc_benchmark", "POSTHOG_HOST": f"http://127.0.0.1:{upstream_port}"}
+
+
+async def _begin_pair(
+    stack: ExitStack, command: str, upstream_port: int, without: Variant, with_it: Variant
+) -> list[Target]:
     url = f"http://127.0.0.1:{upstream_port}"
-    sends = {"POSTHOG_API_KEY": "phc_benchmark", "POSTHOG_HOST": url}
     targets = []
-    for name, more in (("without", {}), ("with", sends)):
+    for name, one in (("without", without), ("with", with_it)):
         port = free_port()
-        ours = split_command(command.format(port=port, upstream=url))
-        targets.append(Target(name, port, stack.enter_context(started(ours, SAVEMODE_ENVIRON | more))))
+        ours = split_command(f"{command.format(port=port, upstream=url)} {one.options}")
+        process = stack.enter_context(started(ours, SAVEMODE_ENVIRON | dict(one.environ)))
+        targets.append(Target(name, port, process))
     for target in targets:
         await ready(target)
     return targets
 
 
-async def _events(plan: Plan, targets: Sequence[Target]) -> dict[str, Figures]:
+async def _added(plan: Plan, what: str, targets: Sequence[Target]) -> dict[str, Figures]:
     """
-    What the events add to a request: to its time, and to the CPU of it, the thread that sends them included.
+    What something adds to a request: to its time, and to the CPU of it, threads included.
     """
     body = agent_body(SIZES["2_kb"])
     for target in targets:
@@ -168,9 +191,9 @@ async def _events(plan: Plan, targets: Sequence[Target]) -> dict[str, Figures]:
         return {"plain": None, "savemode": median(values) if values else None}
 
     return {
-        "events_added_p50_ms": added("added_p50_ms_2_kb"),
-        "events_added_p99_ms": added("added_p99_ms_2_kb"),
-        "events_added_cpu_share": added("cpu_ms_per_request", share=True),
+        f"{what}_added_p50_ms": added("added_p50_ms_2_kb"),
+        f"{what}_added_p99_ms": added("added_p99_ms_2_kb"),
+        f"{what}_added_cpu_share": added("cpu_ms_per_request", share=True),
     }
 
 
@@ -380,9 +403,15 @@ _LABELS = {
     "cpu_ms_per_request": f"{CONNECTIONS} connections, 2 KB, CPU ms/request",
     "added_event_p50_ms": "event of a stream, p50, ms",
     "added_event_p99_ms": "event of a stream, p99, ms",
-    "events_added_p50_ms": "telemetry on, 2 KB, p50, ms",
-    "events_added_p99_ms": "telemetry on, 2 KB, p99, ms",
-    "events_added_cpu_share": f"telemetry on, {CONNECTIONS} at once, CPU, share",
+    **{
+        f"{what}_added_{figure}": label
+        for what, name in (("budget", "budget"), ("events", "telemetry"))
+        for figure, label in (
+            ("p50_ms", f"{name} on, 2 KB, p50, ms"),
+            ("p99_ms", f"{name} on, 2 KB, p99, ms"),
+            ("cpu_share", f"{name} on, {CONNECTIONS} at once, CPU, share"),
+        )
+    },
     "peak_bytes_per_body_byte": f"{IN_FLIGHT} x 1 MB in flight, peak, B/B",
     "held_bytes_per_body_byte": f"{IN_FLIGHT} x 1 MB in flight, held, B/B",
 }
@@ -408,7 +437,8 @@ def _print(figures: dict[str, Figures], edited: bool) -> None:
         note(
             f"""+ is what the proxy adds to the direct figure of the same round; medians over interleaved rounds. Every
             body has four markers; savemode's edits {"reached" if edited else "DID NOT REACH"} the upstream. plain is
-            uvicorn, starlette and httpx, passing through. Telemetry on is savemode that sends its events, less savemode
+            uvicorn, starlette and httpx, passing through. Budget on is savemode with a cap and its ledger on a disk, less
+            savemode that counts in memory and has no cap. Telemetry on is savemode that sends its events, less savemode
             that does not. Memory is growth over the idle process per byte of the bodies in flight: at its highest, and
             while the upstream holds all answers."""
         )
