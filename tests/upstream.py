@@ -206,8 +206,8 @@ class RunningProxy:
 
     url: str
     port: int
-    exchanges: list[Exchange]
-    announced: list[tuple[str, str]]
+    recorded: list[Exchange]
+    said: list[tuple[str, str]]
     thread: threading.Thread
     server: Server
     books: Ledger
@@ -216,13 +216,35 @@ class RunningProxy:
     @property
     def ledger(self) -> Ledger:
         """
-        The ledger, once what is on its way to it has arrived: a bill is written in the turn after the last byte.
+        The ledger, with the bill of every answer that a client has seen the end of.
+        """
+        self._turn()
+        return self.books
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """
+        The exchanges recorded, with every one that a client has seen the end of.
+        """
+        self._turn()
+        return self.recorded
+
+    @property
+    def announced(self) -> list[tuple[str, str]]:
+        """
+        What was announced, by those exchanges too.
+        """
+        self._turn()
+        return self.said
+
+    def _turn(self) -> None:
+        """
+        Let a turn of the loop pass: a bill is written, and its exchange recorded, in the turn after the last byte.
         """
         turned = threading.Event()
         with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing is on its way
             self.loop.call_soon_threadsafe(turned.set)
             until(lambda: turned.is_set() or not self.thread.is_alive())
-        return self.books
 
     def stop(self) -> None:
         """
@@ -234,8 +256,8 @@ class RunningProxy:
         """
         An exchange, once as many are recorded: the record comes after the last byte.
         """
-        until(lambda: len(self.exchanges) >= (number + 1 if number >= 0 else 1))
-        return self.exchanges[number]
+        until(lambda: len(self.recorded) >= (number + 1 if number >= 0 else 1))
+        return self.recorded[number]
 
 
 @contextmanager
