@@ -13,15 +13,13 @@ from datetime import datetime, timedelta
 from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Standing, decide, unaccounted
 from savemode_cli.core.budget import ALL, Budget, Limit, identify, limit_of
 from savemode_cli.core.caller import Caller, Headers
-from savemode_cli.core.charge import Outcome, Settlement, ask_nusd
+from savemode_cli.core.charge import Settlement, ask_nusd
 from savemode_cli.core.errors import LedgerUnavailable
 from savemode_cli.core.ledger import Ledger, Reserve, Settle
 from savemode_cli.core.ledger import Settled as LedgerSettled
-from savemode_cli.core.messages import Facts
 from savemode_cli.core.pricing import PriceTable
 from savemode_cli.core.tiers import Fail, dollars
-from savemode_cli.core.transform import Edit
-from savemode_cli.proxy.billing import Account, Ask, Billing, Due, Metered
+from savemode_cli.proxy.billing import Account, Ask, Billing, Due
 
 _REMEMBERED_LIMITS = 10_000
 _HOLD_LIFETIME = timedelta(minutes=30)  # longer than any answer; a bill that comes later still counts, once
@@ -48,7 +46,8 @@ class Accounts:
     """
     The ledger, the prices and the memory of what sessions cost.
 
-    `announce` tells the person at the terminal; each trouble with the ledger is told once, and its end too.
+    `announce` tells the person at the terminal, and must not raise; each trouble with the ledger is told once, and its end
+    too.
     """
 
     def __init__(
@@ -75,24 +74,6 @@ class Accounts:
         self._in_force()
         self._fail: Fail = fail
         self._kept_limits: dict[tuple[str, str], tuple[datetime, Limit]] = {}
-
-    def reserve(
-        self, hold_id: str, caller: Caller, headers: Headers, known: Facts, body_bytes: int, session: str, now: datetime
-    ) -> Account:
-        """
-        Hold the expected cost of a request, or be refused.
-        """
-        return self.post((), (self.billing.ask(hold_id, caller, headers, known, body_bytes, session, now),))[1][0]
-
-    def settle(
-        self, account: Account, outcome: Outcome, meter: Metered | None, edits: Sequence[Edit], now: datetime
-    ) -> Settled:
-        """
-        Put the bill in the place of the hold, once. Never raises: what cannot be written is said with its amount.
-
-        `edits` are those that were on the wire.
-        """
-        return self.post((self.billing.bill(account, outcome, meter, edits, now),), ())[0][0]
 
     def post(self, dues: Sequence[Due], asks: Sequence[Ask]) -> tuple[list[Settled], list[Account]]:
         """
@@ -234,11 +215,18 @@ class Accounts:
         """
         The hold counts until the bill can be written; writing it twice changes nothing.
         """
-        hold = due.account.hold
-        if hold is None:
-            return Settled(due, due.account.decision)
-        self._unpaid[hold.id] = (due.settlement, due.now)
-        return Settled(due, Allowed(hold, "unknown"))
+        decision = due.account.decision
+        if not isinstance(decision, Allowed) or decision.hold is None:
+            return Settled(due, decision)
+        self._unpaid[decision.hold.id] = (due.settlement, due.now)
+        if not decision.standings:
+            return Settled(due, decision)
+        try:
+            # A ledger that cannot be written may still be read.
+            after = decision.after([self._ledger.balance(one.limit.key, due.now) for one in decision.standings])
+        except LedgerUnavailable:
+            after = Allowed(decision.hold, "unknown")
+        return Settled(due, after)
 
     def _pay(self) -> None:
         """

@@ -3,7 +3,8 @@ Where requests stand in line for the ledger.
 
 Rule of this file: what comes up within one turn of the event loop goes to the ledger in one step, bills first. A step of a
 ledger on a disk costs three times what another request in it does, and the loop does nothing else meanwhile. Nobody waits
-for company: a request that is alone is served at once, and a bill in the very next turn, once the client has its answer.
+for company: a request that is alone is served at once, and a bill in the next turn, so that the end of its answer, written
+in that turn too, need not wait for a disk. Who reads the ledger lets the line be served first.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from savemode_cli.proxy.accounts import Accounts, Settled
 from savemode_cli.proxy.billing import Account, Ask, Due
 
 Then = Callable[[Settled | None], None]
-"""Told once what became of a bill; None where a fault of ours kept it from the books. Must not raise."""
+"""Told once what became of a bill; None where a fault of ours kept it from the books."""
 
 _Due = tuple[Due, Then]
 _Ask = tuple[Ask, asyncio.Future[Account]]
@@ -21,10 +22,11 @@ _Ask = tuple[Ask, asyncio.Future[Account]]
 
 class Desk:
     """
-    The line before the ledger of these accounts. `failed` is told of a fault of ours; what it hits, it hits alone.
+    The line before the ledger of these accounts. `failed` is told of a fault of ours and of the request that it hits,
+    alone.
     """
 
-    def __init__(self, accounts: Accounts, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, accounts: Accounts, failed: Callable[[Exception, str], None]) -> None:
         """
         Nobody is waiting.
         """
@@ -38,11 +40,11 @@ class Desk:
         """
         Hold the expected cost of a request, or be refused. `alone`: no other request is under way.
         """
-        if alone:
-            self.flush()
-            return self._accounts.post((), (ask,))[1][0]
         future: asyncio.Future[Account] = asyncio.get_running_loop().create_future()
         self._asks.append((ask, future))
+        if alone:
+            self.flush()
+            return future.result()
         self._call()
         try:
             return await future
@@ -90,19 +92,32 @@ class Desk:
                 self._give_up(dues, asks, error)
                 return
             # One of them is at fault, and nothing was changed: each by itself, then, or the others would suffer for it.
-            for due in dues:
-                self._serve([due], [])
-            for ask in asks:
-                self._serve([], [ask])
+            for bill in dues:
+                self._serve([bill], [])
+            for asking in asks:
+                self._serve([], [asking])
             return
         for (_, future), account in zip(asks, accounts, strict=True):
             future.set_result(account)
-        for (_, then), one in zip(dues, settled, strict=True):
-            then(one)
+        for (due, then), one in zip(dues, settled, strict=True):
+            self._tell(due, then, one)
 
     def _give_up(self, dues: Sequence[_Due], asks: Sequence[_Ask], error: Exception) -> None:
         for _, future in asks:
             future.set_exception(error)
-        for _, then in dues:
-            self._failed(error)
-            then(None)
+        for due, then in dues:
+            self._failed(error, _whose(due))
+            self._tell(due, then, None)
+
+    def _tell(self, due: Due, then: Then, settled: Settled | None) -> None:
+        try:
+            then(settled)
+        except Exception as error:  # noqa: BLE001 - who cannot hear must not keep the others of this step from it
+            self._failed(error, _whose(due))
+
+
+def _whose(due: Due) -> str:
+    """
+    The id of its request, which is that of its hold.
+    """
+    return due.account.hold.id if due.account.hold is not None else ""

@@ -147,7 +147,7 @@ class Relay:
     @asynccontextmanager
     async def admit(self, inbound: Inbound) -> AsyncIterator[Outbound]:
         """
-        Judge, forward, and yield the answer; on the way out, whatever happened, record it once.
+        Judge, forward, and yield the answer; whatever happens, it is recorded once, as soon as it is charged.
         """
         now = self.now()
         journal = Journal(request_id(now), now, perf_counter(), inbound, _size(inbound))
@@ -235,6 +235,7 @@ class Relay:
             journal.decision = journal.account.decision
             journal.told = journal.decision.headers()
             return
+        self.desk.flush()
         standing = self.accounts.look(caller, inbound.headers, now)
         starts_batch = inbound.method == "POST" and route.path == BATCHES_PATH
         journal.told = standing.headers()
@@ -269,7 +270,8 @@ class Relay:
                 await stream_of(response).aclose()
 
     def _due(self, journal: Journal) -> Due | None:
-        journal.conclude(self.now())
+        now = self.now()
+        journal.conclude(now)
         if journal.account is None:
             return None
         edits = journal.edits if journal.edited else ()
@@ -280,10 +282,7 @@ class Relay:
         )
 
     def _close(self, journal: Journal, settled: Settled | None) -> None:
-        try:
-            self._record(journal.record(settled))
-        except Exception as error:  # noqa: BLE001 - the books are right, only the report of them is missing
-            self.tell_failure(error, journal.id)
+        self._record(journal.record(settled))
 
     def _headers(self, inbound: Inbound) -> RawHeaders:
         headers = forwardable(inbound.headers)
@@ -394,6 +393,7 @@ class Relay:
         if journal.outcome == "ok":
             journal.outcome = "refused"
         if not journal.told:
+            self.desk.flush()
             journal.told = self.accounts.look(None, (), journal.started_at).headers()
         answer = own_answer(status, error_body(api_type, message, journal.id), journal.id)
         return replace(answer, headers=answer.headers + journal.told)

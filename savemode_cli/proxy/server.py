@@ -121,6 +121,7 @@ class Gateway:
 
     async def _health(self, _request: Request) -> JSONResponse:
         relay = self.relay
+        relay.desk.flush()
         state = relay.gate()
         return JSONResponse(
             {
@@ -152,6 +153,7 @@ class Gateway:
         """
         The last exchanges, the newest last; `?last=N` for fewer. No bodies, no headers.
         """
+        self.relay.desk.flush()
         wanted = request.query_params.get("last", "")[:_MOST_DIGITS]
         last = int(wanted) if wanted.isdecimal() and int(wanted) > 0 else len(self._recent)
         rows = [exchange.to_json() for exchange in list(self._recent)[-last:]] if last else []

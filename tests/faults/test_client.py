@@ -13,10 +13,22 @@ import pytest
 
 from savemode_cli.core.charge import Settlement
 from tests.cli.processes import serving
-from tests.faults.asked import BEGUN, ENDED, JSON, PLAIN, PLAIN_NUSD, STREAM, STREAM_NUSD, charged, held_nusd, resets
+from tests.faults.asked import (
+    ASKED,
+    BEGUN,
+    ENDED,
+    JSON,
+    PLAIN,
+    PLAIN_NUSD,
+    STREAM,
+    STREAM_NUSD,
+    charged,
+    held_nusd,
+    resets,
+)
 from tests.proxy.wire import CHUNKED, LAST_CHUNK, End, Wire, chunk, exchange, request
 from tests.streams import sse
-from tests.upstream import RunningProxy
+from tests.upstream import ANSWER, RunningProxy, running_proxy
 
 MB = 1_000_000
 WHOLE = request("POST", "/v1/messages", STREAM)
@@ -105,6 +117,41 @@ def test_pipelined_calls_are_charged_one_by_one(wire: Wire, capped: RunningProxy
     capped.exchange(2)
 
     assert charged(capped) == [PLAIN_NUSD, STREAM_NUSD, PLAIN_NUSD]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "told"),
+    [
+        ("POST", "/v1/messages", 429, b"exceeded"),
+        ("POST", "/v1/messages/batches", 429, b"exceeded"),
+        ("POST", "/v1/messages/count_tokens", 200, b"exceeded"),
+        ("GET", "/-/health", 200, b'"spent_nusd":6000000000,'),
+        ("GET", "/-/exchanges", 200, b'"cost_nusd":6000000000,'),
+    ],
+)
+def test_what_is_pipelined_behind_a_call_knows_its_bill(
+    wire: Wire, method: str, path: str, status: int, told: bytes
+) -> None:
+    """
+    It begins before the bill is written, in the turn in which the answer ends; $6 are spent of 10 cents.
+    """
+    usage = {"input_tokens": 1_500_000, "output_tokens": 0}
+    answer = json.dumps({**json.loads(ANSWER), "usage": usage}).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(answer)
+    small = json.dumps({**ASKED, "max_tokens": 1}).encode()
+    with running_proxy(wire.url, budget_nusd=10**8) as proxy, End.to(proxy.port) as client:
+        client.send(request("POST", "/v1/messages", small) + request(method, path, None if method == "GET" else small))
+        upstream = wire.accept()
+        upstream.message()
+        upstream.send(head + answer)
+        assert client.message().status == 200
+        if path.endswith("count_tokens"):
+            upstream.message()
+            upstream.send(JSON)
+        second = client.message()
+
+    assert second.status == status
+    assert told in (second.body if path.startswith("/-/") else second.all(b"x-posthog-budget")[0])
 
 
 @pytest.mark.parametrize("leave", [resets, End.close], ids=["reset", "close"])

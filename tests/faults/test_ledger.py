@@ -163,9 +163,10 @@ def test_bill_is_written_at_the_end_where_nobody_asks_again(wire: Wire, path: Pa
     announced: list[str] = []
     accounts = open_accounts(settings, lambda event, _text: announced.append(event))
     now = datetime.now(UTC)
-    account = accounts.reserve("req_1", Caller("x", idle_prone=False), (), Facts(model=MODEL), 9, "", now)
+    ask = accounts.billing.ask("req_1", Caller("x", idle_prone=False), (), Facts(model=MODEL), 9, "", now)
+    _, (account,) = accounts.post((), (ask,))
     with locked(path):
-        accounts.settle(account, "unreachable", None, (), now)
+        accounts.post((accounts.billing.bill(account, "unreachable", None, (), now),), ())
     accounts.close()
     ledger = open_ledger(f"sqlite:///{path}")
 

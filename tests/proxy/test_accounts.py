@@ -14,13 +14,14 @@ import pytest
 from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Refused
 from savemode_cli.core.budget import Budget, Window
 from savemode_cli.core.caller import Caller, read_caller
-from savemode_cli.core.charge import Settlement
+from savemode_cli.core.charge import Outcome, Settlement
 from savemode_cli.core.errors import LedgerUnavailable
 from savemode_cli.core.ledger import Ledger, MemoryLedger, Posted, Reserve, Settle
 from savemode_cli.core.messages import Facts
 from savemode_cli.core.pricing import PriceTable, Usage
 from savemode_cli.core.tiers import MOST_NUSD, Fail
-from savemode_cli.proxy.accounts import Accounts
+from savemode_cli.core.transform import Edit
+from savemode_cli.proxy.accounts import Accounts, Settled
 from savemode_cli.proxy.billing import Account
 from tests.builders import a_price
 from tests.proxy.test_billing import Meter
@@ -40,12 +41,16 @@ class Moody(MemoryLedger):
     """
 
     out = False
+    full = False
 
     def post(self, settles: Sequence[Settle], reserves: Sequence[Reserve]) -> Posted:
         """
         Unless it is out.
         """
-        self._check("reserve in" if reserves else "settle in")
+        doing = "reserve in" if reserves else "settle in"
+        self._check(doing)
+        if self.full:
+            raise LedgerUnavailable(f"cannot {doing} the ledger l.db: the disk is full")
         return super().post(settles, reserves)
 
     def balance(self, key: str, now: datetime) -> Balance:
@@ -83,7 +88,16 @@ class Books:
         Ask for a request.
         """
         self.count += 1
-        return self.accounts.reserve(f"h{self.count}", caller(**headers), [], known, body_bytes, session, NOW)
+        ask = self.accounts.billing.ask(f"h{self.count}", caller(**headers), [], known, body_bytes, session, NOW)
+        return self.accounts.post((), (ask,))[1][0]
+
+    def settle(
+        self, account: Account, outcome: Outcome, meter: Meter | None, edits: Sequence[Edit], now: datetime
+    ) -> Settled:
+        """
+        It is over.
+        """
+        return self.accounts.post((self.accounts.billing.bill(account, outcome, meter, edits, now),), ())[0][0]
 
     @property
     def events(self) -> list[str]:
@@ -149,7 +163,7 @@ def test_settle() -> None:
     """
     one = books(Budget("default", 10**9))
 
-    settled = one.accounts.settle(one.reserve(), "ok", Meter(Usage(1, 2, 3, 4, 5)), (), LATER)
+    settled = one.settle(one.reserve(), "ok", Meter(Usage(1, 2, 3, 4, 5)), (), LATER)
 
     assert settled.due.settlement == Settlement(138_800, "reported")
     assert settled.due.receipt.cost_nusd == 138_800
@@ -163,7 +177,7 @@ def test_nothing_reported_is_charged_as_held() -> None:
     """
     one = books(Budget("default", 10**9))
 
-    settled = one.accounts.settle(one.reserve(), "client_gone", Meter(final=False), (), LATER)
+    settled = one.settle(one.reserve(), "client_gone", Meter(final=False), (), LATER)
 
     assert settled.due.settlement == Settlement(360_000, "held")
     assert settled.due.receipt.cost_nusd is None
@@ -175,13 +189,13 @@ def test_refused_holds_and_charges_nothing() -> None:
     At the cap there is a refusal, no hold, and a settlement of nothing that writes nothing.
     """
     one = books(Budget("default", 100_000))
-    one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    one.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     account = one.reserve()
 
     assert isinstance(account.decision, Refused)
     assert account.held_nusd == 0
-    assert one.accounts.settle(account, "refused", None, (), LATER).due.settlement == Settlement(0, "none")
+    assert one.settle(account, "refused", None, (), LATER).due.settlement == Settlement(0, "none")
     assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=100_000)
     assert len(one.ledger.charges()) == 1
 
@@ -194,7 +208,7 @@ def test_without_a_budget_spend_is_counted() -> None:
     account = one.reserve()
     assert isinstance(account.decision, Allowed)
     assert account.decision.headers() == []
-    one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     one.ledger.set_budget(Budget("default", 100_000))
 
@@ -206,7 +220,7 @@ def test_budget_of_the_ledger_counts_at_once() -> None:
     What another process sets in the ledger holds for the next request, raised or lowered.
     """
     one = books(Budget("default", 100_000))
-    one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    one.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
     assert isinstance(one.reserve().decision, Refused)
 
     one.ledger.set_budget(Budget("default", 100_001))
@@ -231,7 +245,7 @@ def test_look_knows_the_override() -> None:
     Both ways to lift a cap hold for batches too: the header, and the time set in the ledger, which ends.
     """
     one = books(Budget("default", 100_000))
-    one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    one.settle(one.reserve(), "ok", Meter(Usage(input_tokens=25)), (), LATER)
     assert isinstance(one.accounts.look(caller(), [], NOW), Refused)
 
     lifted = one.accounts.look(caller(x_posthog_budget_override="true"), [], NOW)
@@ -262,7 +276,7 @@ def test_unavailable_and_open() -> None:
     one.ledger.out = True
 
     account = one.reserve()
-    settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    settled = one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     assert account.decision == Allowed(None, "unknown")
     assert settled.due.settlement == Settlement(100_000, "reported")
@@ -329,12 +343,12 @@ def test_charge_that_cannot_be_written_is_written_later() -> None:
     account = one.reserve()
     one.ledger.out = True
 
-    settled = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    settled = one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     assert settled.due.settlement == Settlement(100_000, "reported")
     one.ledger.out = False
     assert one.ledger.balance(KEY, NOW) == Balance(held_nusd=360_000)
-    one.accounts.settle(one.reserve(), "refused", None, (), LATER)
+    one.settle(one.reserve(), "refused", None, (), LATER)
     assert one.ledger.balance(KEY, NOW) == Balance(settled_nusd=100_000)
     assert one.events == ["ledger_unavailable", "ledger_back"]
 
@@ -346,7 +360,7 @@ def test_charge_that_is_never_written_is_said_with_its_amount() -> None:
     one = books(Budget("default", 10**9))
     account = one.reserve()
     one.ledger.out = True
-    one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     one.accounts.close()
 
@@ -378,7 +392,7 @@ def test_hold_that_the_ledger_forgot() -> None:
     account = one.reserve()
     one.ledger._open.clear()
 
-    one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
+    one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER)
 
     assert [text for _, text in one.announced] == [
         "$0.0001 (reported) of h1 not written: the ledger does not know the hold any more"
@@ -403,7 +417,7 @@ def test_bill_for_more_than_there_is_money() -> None:
     """
     one = books(Budget("default", 10**9))
 
-    settled = one.accounts.settle(one.reserve(), "ok", Meter(Usage(input_tokens=2**60)), (), LATER)
+    settled = one.settle(one.reserve(), "ok", Meter(Usage(input_tokens=2**60)), (), LATER)
 
     assert settled.due.settlement == Settlement(MOST_NUSD, "reported")
     assert isinstance(one.reserve().decision, Refused)
@@ -425,7 +439,7 @@ def test_budget_afterwards_has_the_charge_in_it() -> None:
     account = one.reserve()
     one.reserve(session="other")
 
-    after = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision
+    after = one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision
 
     assert isinstance(account.decision, Allowed)
     assert isinstance(after, Allowed)
@@ -439,7 +453,7 @@ def test_budget_afterwards_may_be_exceeded() -> None:
     one = books(Budget("default", 100_000))
     account = one.reserve()
 
-    after = stood(one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision)
+    after = stood(one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision)
 
     assert stood(account.decision)[""] == "ok"
     assert (after[""], after["-remaining-usd"], after["-state"]) == ("exceeded", "0.00", "blocked")
@@ -455,7 +469,7 @@ def test_tightest_budget_afterwards_may_be_another() -> None:
     one.ledger.settle("other", 0, "none", LATER)
     one.ledger.reserve(Hold("more", (MONTH,), 900_000, NOW + timedelta(hours=1)), (), NOW)
 
-    after = one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision
+    after = one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision
 
     assert isinstance(account.decision, Allowed)
     assert isinstance(after, Allowed)
@@ -469,7 +483,7 @@ def test_override_stays_one_afterwards() -> None:
     one = books(Budget("default", 1))
     account = one.reserve(x_posthog_budget_override="true")
 
-    after = stood(one.accounts.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision)
+    after = stood(one.settle(account, "ok", Meter(Usage(input_tokens=25)), (), LATER).decision)
 
     assert (after[""], "-remaining-usd" in after) == ("override", False)
 
@@ -482,7 +496,30 @@ def test_budget_afterwards_is_unknown_where_nobody_can_tell() -> None:
     account = one.reserve()
     one.ledger.out = True
 
-    assert stood(one.accounts.settle(account, "ok", Meter(Usage(1)), (), LATER).decision) == {"": "unknown"}
+    assert stood(one.settle(account, "ok", Meter(Usage(1)), (), LATER).decision) == {"": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("budget", "headers", "stands"),
+    [
+        (None, {}, {}),
+        (10**9, {}, {"": "ok", "-remaining-usd": "0.99"}),
+        (10**9, {"x_posthog_budget_override": "true"}, {"": "override"}),
+    ],
+)
+def test_budget_afterwards_where_it_can_be_read_but_not_written(
+    budget: int | None, headers: dict[str, str], stands: dict[str, str]
+) -> None:
+    """
+    As on a full disk: what stands there is told, the hold in it, and a label stays one.
+    """
+    one = books(*([] if budget is None else [Budget("default", budget)]))
+    account = one.reserve(**headers)
+    one.ledger.full = True
+
+    told = stood(one.settle(account, "ok", Meter(Usage(1)), (), LATER).decision)
+    assert {name: told[name] for name in ("", "-remaining-usd") if name in told} == stands
+    assert one.ledger.balance(KEY, NOW) == Balance(held_nusd=360_000)
 
 
 def test_refusal_stands_as_it_was_told() -> None:
@@ -490,11 +527,11 @@ def test_refusal_stands_as_it_was_told() -> None:
     It changed nothing, so there is nothing new to say; nor is there where no budget is set.
     """
     one, free = books(Budget("default", 1)), books()
-    one.accounts.settle(one.reserve(), "ok", Meter(Usage(1)), (), LATER)
+    one.settle(one.reserve(), "ok", Meter(Usage(1)), (), LATER)
     refused, counted = one.reserve(), free.reserve()
 
-    assert one.accounts.settle(refused, "refused", None, (), LATER).decision is refused.decision
-    assert free.accounts.settle(counted, "ok", Meter(Usage(1)), (), LATER).decision is counted.decision
+    assert one.settle(refused, "refused", None, (), LATER).decision is refused.decision
+    assert free.settle(counted, "ok", Meter(Usage(1)), (), LATER).decision is counted.decision
 
 
 def test_close() -> None:

@@ -44,6 +44,14 @@ class Counting(MemoryLedger):
         self.wrong = ""
         self.out = False
 
+    def balance(self, key: str, now: datetime) -> Balance:
+        """
+        Unless it is out.
+        """
+        if self.out:
+            raise LedgerUnavailable("gone")
+        return super().balance(key, now)
+
     def post(self, settles: Sequence[Settle], reserves: Sequence[Reserve]) -> Posted:
         """
         Noted.
@@ -66,13 +74,13 @@ class World:
         With a cap.
         """
         self.ledger = Counting()
-        self.failures: list[Exception] = []
+        self.failures: list[tuple[str, str]] = []
         self.told: list[str] = []
         budgets = [Budget("default", CAP_NUSD)]
         self.accounts = Accounts(
             self.ledger, PriceTable([a_price()]), lambda event, _: self.told.append(event), budgets=budgets
         )
-        self.desk = Desk(self.accounts, self.failures.append)
+        self.desk = Desk(self.accounts, lambda error, whose: self.failures.append((str(error), whose)))
 
     def ask(self, hold_id: str) -> Ask:
         """
@@ -132,7 +140,7 @@ def test_who_is_alone_does_not_wait() -> None:
             world.reserve("b", alone=True).send(None)
         assert done.value.value.decision.standing.balance == Balance(settled_nusd=BILL_NUSD)
 
-    assert run(story).ledger.steps == [(0, 1), (1, 0), (0, 1)]
+    assert run(story).ledger.steps == [(0, 1), (1, 1)]
 
 
 def test_bills_are_written_in_the_next_turn_and_before_who_asks() -> None:
@@ -196,8 +204,24 @@ def test_a_fault_hits_only_whom_it_is_about() -> None:
         assert isinstance(second, Account)
 
     world = run(story)
-    assert [str(one) for one in world.failures] == ["a fault"]
+    assert world.failures == [("a fault", "b")]
     assert world.told == []
+
+
+def test_who_cannot_hear_keeps_nobody_from_it() -> None:
+    """
+    What is told of one bill may fail; the next one is told all the same.
+    """
+
+    async def story(world: World) -> None:
+        accounts = [await world.reserve(name, alone=True) for name in "ab"]
+        told: list[Settled | None] = []
+        world.desk.settle(world.due(accounts[0]), lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
+        world.desk.settle(world.due(accounts[1]), told.append)
+        world.desk.flush()
+        assert [one and one.due.settlement.nusd for one in told] == [BILL_NUSD]
+
+    assert run(story).failures == [("division by zero", "a")]
 
 
 def test_ledger_that_is_out_keeps_nobody() -> None:
