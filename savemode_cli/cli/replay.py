@@ -83,12 +83,13 @@ def replay(
 
 def _found(paths: Sequence[str]) -> "list[tuple[Path, Kind]]":
     from savemode_cli.cli.captured import holds_bodies
-    from savemode_cli.readers.files import kind_of, walk
+    from savemode_cli.readers.files import kind_of, walk, why_other
 
     found = [(path, kind_of(path)) for path in walk(paths)]
     if not any(kind == "transcript" or holds_bodies(path, kind) for path, kind in found):
+        why = f"; {found[0][0].name}: {why_other(found[0][0])}" if found else ""
         raise BadInput(
-            f"{', '.join(paths)}: nothing recorded was found in {len(found):,} file{'' if len(found) == 1 else 's'}",
+            f"{', '.join(paths)}: nothing recorded was found in {len(found):,} file{'' if len(found) == 1 else 's'}{why}",
             hint="give the folder of Claude Code's transcripts, like ~/.claude/projects, of captures, or recorded bodies",
         )
     return found

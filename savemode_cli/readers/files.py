@@ -4,6 +4,7 @@ Which files there are below some paths, and what each is, told by its content.
 Rule of this file: a name decides nothing; no file is read further than it takes to know it.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -86,6 +87,39 @@ def kind_of(path: Path) -> Kind:
             return "bodies" if found == "body" and len(lines) > 1 else found
     # Its first lines are no objects: one object over many lines, as people and browsers write it.
     return "other" if heads else _kind_of_whole(path)
+
+
+def why_other(path: Path) -> str:
+    """
+    What is the matter with a file of the kind `other`, and where in it.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START).removeprefix(b"\xef\xbb\xbf")
+            file.seek(0)
+            lines = [file.readline(_LONGEST_LINE) for _ in range(_FIRST_LINES)]
+            rest = file.read(_LONGEST_LINE)
+    except OSError as error:
+        return f"it cannot be read ({(error.strerror or str(error)).lower()})"
+    if not start.strip():
+        return "it is empty"
+    if start.startswith(b"SQLite format 3\0"):
+        return "it is a database, and none of captures"
+    if not start.lstrip().startswith(b"{"):
+        return "it does not begin with a JSON object"
+    if any(_head(line) is not None for line in lines):
+        return "none of its first objects is a message, a request body, or holds one"
+    return _why_no_body(b"".join(lines) + rest)
+
+
+def _why_no_body(text: bytes) -> str:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"it is not JSON: line {error.lineno}, column {error.colno}: {error.msg[:1].lower()}{error.msg[1:]}"
+    except (UnicodeDecodeError, RecursionError):
+        return "it is not JSON that can be read"
+    return "it is no request body, and holds none"
 
 
 def _kind_of_whole(path: Path) -> Kind:

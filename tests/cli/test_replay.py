@@ -128,6 +128,29 @@ def test_nothing_to_read(savemode: Run, tmp_path: Path) -> None:
     assert "nothing recorded was found in 0 files" in error_line(savemode("replay", str(tmp_path / "empty")))
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it is empty"),
+        (b" [1]", "it does not begin with a JSON object"),
+        (b'{"model": "x",\n "messages": tru', "it is not JSON: line 2, column 14: expecting value"),
+        (b'{\n"a": "\xff"}', "it is not JSON that can be read"),
+        (b'{"a": 1}\nnothing', "none of its first objects is a message, a request body, or holds one"),
+        (b'{\n"a":\n1}', "it is no request body, and holds none"),
+        (b"SQLite format 3\0" + b"x" * 100, "it is a database, and none of captures"),
+    ],
+)
+def test_nothing_recorded_says_why(savemode: Run, tmp_path: Path, content: bytes, why: str) -> None:
+    """
+    What is the matter with the first file, and where in it.
+    """
+    (tmp_path / "a.json").write_bytes(content)
+
+    said = error_line(savemode("replay", str(tmp_path / "a.json")))
+
+    assert f"nothing recorded was found in 1 file; a.json: {why}" in said
+
+
 def test_check(savemode: Run, recorded: Path, tmp_path: Path) -> None:
     """
     Exit 1 where the model cannot be believed.
