@@ -161,7 +161,7 @@ def _show_grade(mark: Grade, console: Console) -> None:
     grid.add_row("  after over 4 min", _share(mark.long_right_share), f"of {mark.long_requests:,}")
     off = "n/a" if mark.dollar_error is None else _signed(mark.dollar_error)
     model, billed = _dollars(mark.predicted_ausd), _dollars(mark.billed_ausd)
-    grid.add_row("  dollars", off, f"predicted {model}, billed {billed}")
+    grid.add_row("  dollars", off, f"of prompts: {model} predicted, {billed} billed")
     grid.add_row("  tokens", "", _token_errors(mark))
     console.print(grid)
     if mark.problem:
