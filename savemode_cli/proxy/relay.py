@@ -277,9 +277,7 @@ class Relay:
         edits = journal.edits if journal.edited else ()
         unreadable = journal.meter is not None and journal.meter.broken
         outcome = "broken" if unreadable and journal.outcome == "client_gone" else journal.outcome
-        return self.accounts.billing.bill(
-            journal.account, outcome, journal.meter, edits, journal.ended_at or self.now()
-        )
+        return self.accounts.billing.bill(journal.account, outcome, journal.meter, edits, now)
 
     def _close(self, journal: Journal, settled: Settled | None) -> None:
         self._record(journal.record(settled))
