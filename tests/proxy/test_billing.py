@@ -5,6 +5,7 @@ Prices are those of the price page: $4 input, $20 output, $5 and $8 writes, $0.2
 token costs 4,000, 20,000, 5,000, 8,000 and 200 nano-dollars.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,8 +17,9 @@ from savemode_cli.core.caller import Caller
 from savemode_cli.core.charge import Settlement
 from savemode_cli.core.messages import ONE_HOUR, Breakpoint, Facts
 from savemode_cli.core.pricing import PriceTable, Usage
+from savemode_cli.core.transform import Edit
 from savemode_cli.proxy.billing import Account, Ask, Billing, Due
-from tests.builders import a_price
+from tests.builders import a_price, an_edit
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=7)
@@ -58,14 +60,22 @@ class Office:
         """
         return self.billing.ask("h", Caller("", idle_prone=False), [], known, body_bytes, session, NOW)
 
-    def bill(self, meter: Meter | None, outcome: Any = "ok", known: Facts = ASKED, **more: Any) -> Due:
+    def bill(
+        self,
+        meter: Meter | None,
+        outcome: Any = "ok",
+        known: Facts = ASKED,
+        edits: Sequence[Edit] = (),
+        later: timedelta = timedelta(0),
+        **more: Any,
+    ) -> Due:
         """
-        The bill of one that was held at 360,000.
+        The bill of one that was held at 360,000, and took seven seconds.
         """
         ask = self.ask(known, **more)
-        allowed = Allowed(Hold("h", ("k",), 360_000, LATER), None)
-        account = Account(allowed, ask.session, known, NOW, ask.body_bytes)
-        return self.billing.bill(account, outcome, meter, (), LATER)
+        allowed = Allowed(Hold("h", ("k",), 360_000, LATER + later), None)
+        account = Account(allowed, ask.session, known, NOW + later, ask.body_bytes)
+        return self.billing.bill(account, outcome, meter, edits, LATER + later)
 
 
 def test_first_request_of_a_session() -> None:
@@ -156,6 +166,42 @@ def test_unpriced_model_is_said_once() -> None:
     ]
 
 
+RAISED = Facts(
+    model=MODEL,
+    max_tokens=10,
+    breakpoints=(Breakpoint(("system", 0), "bare", nested=False, text=b'{"type":"ephemeral"}', start=9),),
+)
+
+
+def test_receipt_prices_what_would_have_been() -> None:
+    """
+    1,000 tokens written for an hour because we raised the breakpoint; for five minutes they cost 5,000 each.
+    """
+    due = Office().bill(Meter(Usage(cache_write_1h_tokens=1_000)), known=RAISED, edits=[an_edit()])
+
+    receipt = due.receipt
+    assert (receipt.cost_nusd, receipt.counterfactual_nusd, receipt.verified) == (8_000_000, 5_000_000, True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counterfactual_nusd"),
+    [("client_gone", 200_000), ("broken", 200_000), ("unreachable", 5_000_000), ("upstream_error", 5_000_000)],
+)
+def test_what_never_arrived_refreshes_no_cache(outcome: Any, counterfactual_nusd: int) -> None:
+    """
+    Eight minutes after it was written a prompt is read. A 5-minute cache would still have it if a request four minutes
+    in between had reached it, though nothing was reported of that one; else it would have been written anew.
+    """
+    office = Office()
+    asked: dict[str, Any] = {"known": RAISED, "edits": [an_edit()]}
+    office.bill(Meter(Usage(cache_write_1h_tokens=1_000)), **asked)
+    office.bill(None, outcome, later=timedelta(minutes=4), **asked)
+
+    due = office.bill(Meter(Usage(cache_read_tokens=1_000)), later=timedelta(minutes=8), **asked)
+
+    assert (due.receipt.cost_nusd, due.receipt.counterfactual_nusd) == (200_000, counterfactual_nusd)
+
+
 def test_silent_downgrade_is_said_once_a_model() -> None:
     """
     An hour was asked for, and what was written was billed at five minutes.
@@ -169,7 +215,8 @@ def test_silent_downgrade_is_said_once_a_model() -> None:
     for _ in range(2):
         assert office.bill(Meter(Usage(cache_write_5m_tokens=9)), known=known).receipt.verified is False
 
-    assert [event for event, _ in office.announced] == ["ttl_downgraded"]
+    ((event, words),) = office.announced
+    assert (event, words.split(" was asked")[0]) == ("ttl_downgraded", MODEL)
     assert office.billing.downgraded_models == {MODEL}
 
 
