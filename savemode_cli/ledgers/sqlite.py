@@ -88,27 +88,24 @@ class SqliteLedger:
         """
         See `Ledger`.
         """
-        return self._post(settles, reserves, "reserve in" if reserves else "settle in")
+        check_posted(settles, reserves)
+        with self._transaction("reserve in" if reserves else "settle in", "BEGIN IMMEDIATE") as db:
+            settled = [_settle(db, one) for one in settles]
+            wanted = {key: one.now for one in settles for key in one.keys}
+            balances = {key: _balance(db, key, _text(now)) for key, now in wanted.items()}
+            return Posted(settled, balances, [_reserve(db, one) for one in reserves])
 
     def reserve(self, hold: Hold, limits: Sequence[Limit], now: datetime) -> Decision:
         """
         See `Ledger`.
         """
-        return self._post((), (Reserve(hold, limits, now),), "reserve in").decisions[0]
+        return self.post((), (Reserve(hold, limits, now),)).decisions[0]
 
     def settle(self, hold_id: str, nusd: int, basis: Basis, now: datetime) -> Settled:
         """
         See `Ledger`.
         """
-        return self._post((Settle(hold_id, nusd, basis, now),), (), "settle in").settled[0]
-
-    def _post(self, settles: Sequence[Settle], reserves: Sequence[Reserve], doing: str) -> Posted:
-        check_posted(settles, reserves)
-        with self._transaction(doing, "BEGIN IMMEDIATE") as db:
-            settled = [_settle(db, one) for one in settles]
-            wanted = {key: one.now for one in settles for key in one.keys}
-            balances = {key: _balance(db, key, _text(now)) for key, now in wanted.items()}
-            return Posted(settled, balances, [_reserve(db, one) for one in reserves])
+        return self.post((Settle(hold_id, nusd, basis, now),), ()).settled[0]
 
     def release(self, hold_id: str) -> bool:
         """

@@ -95,21 +95,19 @@ def why_other(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(_START).removeprefix(b"\xef\xbb\xbf")
-            file.seek(0)
-            lines = [file.readline(_LONGEST_LINE) for _ in range(_FIRST_LINES)]
-            rest = file.read(_LONGEST_LINE)
+            data = file.read(_LONGEST_LINE * 4)
     except OSError as error:
         return f"it cannot be read ({(error.strerror or str(error)).lower()})"
-    if not start.strip():
+    start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:_START]
+    if not start:
         return "it is empty"
     if start.startswith(b"SQLite format 3\0"):
         return "it is a database, and none of captures"
-    if not start.lstrip().startswith(b"{"):
+    if not start.startswith(b"{"):
         return "it does not begin with a JSON object"
-    if any(_head(line) is not None for line in lines):
+    if any(_head(line) is not None for line in data.split(b"\n", _FIRST_LINES)[:_FIRST_LINES]):
         return "none of its first objects is a message, a request body, or holds one"
-    return _why_no_body(b"".join(lines) + rest)
+    return _why_no_body(data)
 
 
 def _why_no_body(text: bytes) -> str:
