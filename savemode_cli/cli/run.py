@@ -113,7 +113,7 @@ def _standings(proxy: "Proxy", own: "Iterable[Limit]") -> "tuple[Standing, ...] 
     from savemode_cli.core.errors import LedgerUnavailable
 
     try:
-        return proxy.relay.accounts.standings(proxy.now(), own)
+        return proxy.relay.desk.standings(proxy.now(), own)
     except LedgerUnavailable:
         return None
 

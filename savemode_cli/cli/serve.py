@@ -141,7 +141,6 @@ class Proxy:
 
         async with self.simulated or contextlib.nullcontext():
             await serve_until_stopped(self.server, self.listener, self.transport)
-        self.relay.desk.flush()
 
     def close(self) -> None:
         """
@@ -504,7 +503,7 @@ def _budget_rows(settings: "Settings", proxy: Proxy) -> list[str]:
 
     none = "none: spend is counted, and nothing is refused (--budget USD)"
     try:
-        standings = proxy.relay.accounts.standings(proxy.now())
+        standings = proxy.relay.desk.standings(proxy.now())
         return [line for one in standings for line in standing_words(one)] or [none]
     except LedgerUnavailable:
         word = "NOT ENFORCED" if settings.fail == "open" else "everything is refused"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Standing, decide, unaccounted
+from savemode_cli.core.admission import Allowed, Balance, Decision, Hold, Refused, Standing, decide, unaccounted
 from savemode_cli.core.budget import ALL, Budget, Limit, identify, limit_of
 from savemode_cli.core.caller import Caller, Headers
 from savemode_cli.core.charge import Settlement, ask_nusd
@@ -80,7 +80,7 @@ class Accounts:
         Charge what is due, then judge who asks, in one step of the ledger.
         """
         budgets = self._in_force() if asks else ()
-        limits = [tuple(self._limit(one, _who(one, ask), ask.now) for one in budgets) for ask in asks]
+        limits = [self._limits(budgets, ask.caller, ask.headers, ask.now) for ask in asks]
         reserves = [Reserve(_hold(ask, which), which, ask.now) for ask, which in zip(asks, limits, strict=True)]
         settles = [_settle(due, due.account.hold) for due in dues if due.account.hold is not None]
         if not settles and not reserves:
@@ -89,10 +89,7 @@ class Accounts:
             posted = self._ledger.post(settles, reserves)
         except LedgerUnavailable as error:
             self._in_trouble(error)
-            decisions = [
-                unaccounted(which, override=ask.caller.override, fail=self._fail)
-                for ask, which in zip(asks, limits, strict=True)
-            ]
+            decisions = [self._uncounted(which, ask.caller) for ask, which in zip(asks, limits, strict=True)]
             settled = [self._unsettled(due) for due in dues]
         else:
             decisions = posted.decisions
@@ -111,7 +108,7 @@ class Accounts:
 
         Without a caller, where his headers cannot be read, it is the budgets for everybody that are looked at.
         """
-        which = self._shared(now) if caller is None else self._limits(caller, headers, now)
+        which = self._shared(now) if caller is None else self._limits(self._in_force(), caller, headers, now)
         caller = caller or _NOBODY
         if not which:
             return Allowed(None, None)
@@ -120,7 +117,8 @@ class Accounts:
             standings = [Standing(limit, self._ledger.balance(limit.key, now)) for limit in which]
             allowed_until = self._ledger.allowed_until()
         except LedgerUnavailable as error:
-            return self._without_ledger(error, which, caller)
+            self._in_trouble(error)
+            return self._uncounted(which, caller)
         return decide(hold, standings, override=allowed_until is not None and now < allowed_until)
 
     def standings(self, now: datetime, others: Iterable[Limit] = ()) -> tuple[Standing, ...]:
@@ -145,8 +143,8 @@ class Accounts:
     def _shared(self, now: datetime) -> tuple[Limit, ...]:
         return tuple(self._limit(one, "", now) for one in self._in_force() if one.scope == ALL)
 
-    def _limits(self, caller: Caller, headers: Headers, now: datetime) -> tuple[Limit, ...]:
-        return tuple(self._limit(one, identify(one.scope, caller, headers), now) for one in self._in_force())
+    def _limits(self, budgets: Sequence[Budget], caller: Caller, headers: Headers, now: datetime) -> tuple[Limit, ...]:
+        return tuple(self._limit(one, identify(one.scope, caller, headers), now) for one in budgets)
 
     def _in_force(self) -> Sequence[Budget]:
         """
@@ -190,8 +188,7 @@ class Accounts:
         if self._unpaid:
             self._pay()
 
-    def _without_ledger(self, error: LedgerUnavailable, which: Sequence[Limit], caller: Caller) -> Decision:
-        self._in_trouble(error)
+    def _uncounted(self, which: Sequence[Limit], caller: Caller) -> Decision:
         return unaccounted(which, override=caller.override, fail=self._fail)
 
     def _in_trouble(self, error: LedgerUnavailable) -> None:
@@ -202,31 +199,23 @@ class Accounts:
         self.ledger_trouble = error.message
 
     def _settled(self, due: Due, results: Mapping[str, LedgerSettled], balances: Mapping[str, Balance]) -> Settled:
-        decision = due.account.decision
-        if not isinstance(decision, Allowed) or decision.hold is None:
-            return Settled(due, decision)
-        if results[decision.hold.id] == "unknown":
-            self._say_lost(decision.hold.id, due.settlement, _FORGOTTEN)
-        if not decision.standings:
-            return Settled(due, decision)
-        return Settled(due, decision.after([balances[one.limit.key] for one in decision.standings]))
+        hold = due.account.hold
+        if hold is not None and results[hold.id] == "unknown":
+            self._say_lost(hold.id, due.settlement, _FORGOTTEN)
+        return Settled(due, _after(due.account.decision, balances.__getitem__))
 
     def _unsettled(self, due: Due) -> Settled:
         """
         The hold counts until the bill can be written; writing it twice changes nothing.
         """
-        decision = due.account.decision
-        if not isinstance(decision, Allowed) or decision.hold is None:
-            return Settled(due, decision)
-        self._unpaid[decision.hold.id] = (due.settlement, due.now)
-        if not decision.standings:
-            return Settled(due, decision)
+        hold = due.account.hold
+        if hold is not None:
+            self._unpaid[hold.id] = (due.settlement, due.now)
         try:
             # A ledger that cannot be written may still be read.
-            after = decision.after([self._ledger.balance(one.limit.key, due.now) for one in decision.standings])
+            return Settled(due, _after(due.account.decision, lambda key: self._ledger.balance(key, due.now)))
         except LedgerUnavailable:
-            after = Allowed(decision.hold, "unknown")
-        return Settled(due, after)
+            return Settled(due, Allowed(hold, "unknown"))
 
     def _pay(self) -> None:
         """
@@ -245,10 +234,6 @@ class Accounts:
         self._announce("charge_lost", f"{dollars(charge.nusd)} ({charge.basis}) of {hold_id} not written: {why}")
 
 
-def _who(budget: Budget, ask: Ask) -> str:
-    return identify(budget.scope, ask.caller, ask.headers)
-
-
 def _hold(ask: Ask, limits: Sequence[Limit]) -> Hold:
     keys = tuple(dict.fromkeys(limit.key for limit in limits))
     nusd = ask_nusd(limits, ask.expected_nusd, ask.ceiling_nusd)
@@ -259,3 +244,12 @@ def _settle(due: Due, hold: Hold) -> Settle:
     decision = due.account.decision
     keys = tuple(one.limit.key for one in decision.standings) if isinstance(decision, Allowed) else ()
     return Settle(hold.id, due.settlement.nusd, due.settlement.basis, due.now, keys)
+
+
+def _after(decision: Decision, balance_of: Callable[[str], Balance]) -> Decision:
+    """
+    The decision with its budgets as they stand now. A refusal stays as it was told.
+    """
+    if isinstance(decision, Refused) or not decision.standings:
+        return decision
+    return decision.after([balance_of(one.limit.key) for one in decision.standings])

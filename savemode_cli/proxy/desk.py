@@ -8,8 +8,12 @@ in that turn too, need not wait for a disk. Who reads the ledger lets the line b
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
+from savemode_cli.core.admission import Decision, Standing
+from savemode_cli.core.budget import Limit
+from savemode_cli.core.caller import Caller, Headers
 from savemode_cli.proxy.accounts import Accounts, Settled
 from savemode_cli.proxy.billing import Account, Ask, Due
 
@@ -71,6 +75,20 @@ class Desk:
         asks, self._asks = [one for one in self._asks if not one[1].cancelled()], []
         if dues or asks:
             self._serve(dues, asks)
+
+    def look(self, caller: Caller | None, headers: Headers, now: datetime) -> Decision:
+        """
+        See `Accounts.look`; with every bill that is due.
+        """
+        self.flush()
+        return self._accounts.look(caller, headers, now)
+
+    def standings(self, now: datetime, others: Iterable[Limit] = ()) -> tuple[Standing, ...]:
+        """
+        See `Accounts.standings`; with every bill that is due.
+        """
+        self.flush()
+        return self._accounts.standings(now, others)
 
     def close(self) -> None:
         """

@@ -235,8 +235,7 @@ class Relay:
             journal.decision = journal.account.decision
             journal.told = journal.decision.headers()
             return
-        self.desk.flush()
-        standing = self.accounts.look(caller, inbound.headers, now)
+        standing = self.desk.look(caller, inbound.headers, now)
         starts_batch = inbound.method == "POST" and route.path == BATCHES_PATH
         journal.told = standing.headers()
         if starts_batch or not isinstance(standing, Refused):
@@ -391,8 +390,7 @@ class Relay:
         if journal.outcome == "ok":
             journal.outcome = "refused"
         if not journal.told:
-            self.desk.flush()
-            journal.told = self.accounts.look(None, (), journal.started_at).headers()
+            journal.told = self.desk.look(None, (), journal.started_at).headers()
         answer = own_answer(status, error_body(api_type, message, journal.id), journal.id)
         return replace(answer, headers=answer.headers + journal.told)
 

@@ -121,8 +121,8 @@ class Gateway:
 
     async def _health(self, _request: Request) -> JSONResponse:
         relay = self.relay
-        relay.desk.flush()
         state = relay.gate()
+        budgets = self._budgets()
         return JSONResponse(
             {
                 "status": "ok",
@@ -133,7 +133,7 @@ class Gateway:
                 "requests": self.requests,
                 "in_flight": relay.in_flight,
                 "ledger": relay.accounts.ledger_trouble or "ok",
-                "budgets": self._budgets(),
+                "budgets": budgets,
                 **{part.name: part.trouble or "ok" for part in self._parts},
                 "downgraded_models": sorted(model or "" for model in relay.accounts.billing.downgraded_models),
                 "upgrade_stopped_models": sorted(model or "" for model in relay.stopped_models),
@@ -145,7 +145,7 @@ class Gateway:
         The caps in force here that everybody shares, wherever they were given; None: the ledger does not answer.
         """
         try:
-            return [standing_json(one) for one in self.relay.accounts.standings(self.relay.now())]
+            return [standing_json(one) for one in self.relay.desk.standings(self.relay.now())]
         except LedgerUnavailable:
             return None
 
