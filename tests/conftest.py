@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.proxy.wire import Wire
 from tests.upstream import RunningProxy, Upstream, running_proxy
 
 FLAG = {"x-posthog-flag-llm-gateway-cost-controls": "true"}
@@ -40,6 +41,16 @@ def upstream() -> Iterator[Upstream]:
     server = Upstream()
     yield server
     server.close()
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """
+    An upstream that the test answers for.
+    """
+    upstream = Wire()
+    yield upstream
+    upstream.close()
 
 
 @pytest.fixture

@@ -11,16 +11,6 @@ from tests.upstream import RunningProxy, running_proxy
 
 
 @pytest.fixture
-def wire() -> Iterator[Wire]:
-    """
-    An upstream that the test answers for.
-    """
-    upstream = Wire()
-    yield upstream
-    upstream.close()
-
-
-@pytest.fixture
 def capped(wire: Wire) -> Iterator[RunningProxy]:
     """
     A proxy with a budget.
