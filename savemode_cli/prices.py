@@ -1,15 +1,15 @@
 """
-Where prices come from: the genai-prices package, a small overlay of what it lacks, and the user's own file.
+The sources of prices: the package genai-prices, a few rows that it does not have, and the user's price file.
 
-Rule of this file: it moves and checks rows, it never multiplies. Importing it is cheap; `load_prices` imports the
-package (0.3 s), so call it when something is about to be priced, not to print a help text.
+Rule of this file: it reads and checks rows, and multiplies nothing. Importing it is cheap. `load_prices` imports the package,
+which takes 0.3 s, so it is called only to price something.
 
-A price file is TOML or JSON (by its ending) and wins over both: a model that it names has its rows and no others.
+A price file is TOML, or JSON if its name ends with `.json`. A model that it names has the rows of the file and no others.
 
-    checked = 2026-11-24               # optional; of every row that has none of its own
+    checked = 2026-11-24               # optional; for every row without a date of its own
 
     [[price]]
-    model = "claude-opus-9"            # or a deployment's name
+    model = "claude-opus-9"            # or the name of a deployment
     input = 4.00                       # US dollars per million tokens; a number or a string
     output = 20.00
     cache_read = 0.20                  # optional; 0.1 x input
@@ -18,9 +18,9 @@ A price file is TOML or JSON (by its ending) and wins over both: a model that it
     web_search_per_1k = 10             # optional
     us_multiplier = 1.1                # optional; 1
     regional_multiplier = 1.1          # optional; 1
-    effective = 2026-10-07             # optional first day (UTC); without it, since ever
+    effective = 2026-10-07             # optional; the first day (UTC); without it, always
     checked = 2026-11-24               # optional
-    source = "our contract"            # optional; the file and the row
+    source = "our contract"            # optional; the path of the file and the number of the row
     fast = { input = 8, output = 40 }  # optional; the keys of the five token prices
     long = { above_tokens = 100000, input = 20, output = 100 }  # optional; for prompts longer than that
 
@@ -38,26 +38,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savemode_cli.core.errors import ConfigError
-from savemode_cli.core.price import LongContext, Price, Rates, price_problem
-from savemode_cli.core.pricing import PriceTable
+from savemode_cli.core.money.pricing import PriceTable
+from savemode_cli.core.money.rates import LongContext, Price, Rates, price_problem
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
 PACKAGE_CHECKED = date(2026, 11, 23)
-"""When the package's rows (0.2.3) were compared with the table in tests/test_prices.py; a newer package is newer."""
+"""When the rows of the package (0.2.3) were compared with the table in tests/test_prices.py."""
 
 ALIASES = {"claude-opus-4-0": "claude-opus-4", "claude-sonnet-4-0": "claude-sonnet-4"}
-"""The API's own other names for models whose rows have the dateless id."""
+"""Other IDs that the API accepts for a model, and the ID that its rows have."""
 
 SURCHARGE = Decimal("1.1")
 """
-On tokens, for inference in the US (models from 4.6 on) and at a cloud's regional endpoints (models from 4.5 on).
+The factor on token prices for inference in the US (models from 4.6 on) and at regional endpoints of a cloud (models from
+4.5 on).
 
 Source: https://platform.claude.com/docs/en/about-claude/pricing#data-residency-pricing (checked 2026-11-23).
 """
 
-# The older models are a closed list, so it is they who are named: a new model gets the surcharges without an edit here.
+# The older models are listed, because their list is complete. A new model gets the surcharges without a change here.
 BEFORE_4_5 = frozenset(
     {
         "claude-3-haiku",
@@ -81,50 +82,61 @@ def _usd(*prices: str) -> Rates:
 OVERLAY: tuple[Price, ...] = (
     Price(
         model="claude-mythos-5",
-        standard=_usd("10", "50", "1.00", "12.5", "20"),
+        standard=_usd("10", "12.5", "20", "1.00", "50"),
         source="overlay: platform.claude.com/docs/en/about-claude/pricing; same as claude-fable-5",
         checked=date(2026, 11, 23),
     ),
     Price(
         model="claude-mythos-5-1",
-        standard=_usd("10", "50", "0.25", "12.5", "20"),
+        standard=_usd("10", "12.5", "20", "0.25", "50"),
         source="overlay: platform.claude.com/docs/en/about-claude/pricing; same as claude-fable-5-1",
         checked=date(2026, 11, 23),
     ),
     Price(
         model="claude-mythos-preview",
-        standard=_usd("10", "50", "1.00", "12.5", "20"),
+        standard=_usd("10", "12.5", "20", "1.00", "50"),
         source="overlay: litellm 1.109.1; uncertain, Bedrock lists 27.5 and 137.5",
         checked=date(2026, 11, 23),
     ),
     Price(
         model="claude-sonnet-5-5",
-        standard=_usd("2", "10", "0.20", "2.5", "4"),
+        standard=_usd("2", "2.5", "4", "0.20", "10"),
         source="overlay: the read price before it was lowered on 2026-10-07",
         checked=date(2026, 11, 23),
     ),
 )
 """
-What genai-prices lacks: input, output, read, 5m write, 1h write. A test fails once the package has a row's price.
+The rows that genai-prices does not have. A test fails when the package has the price of one of them.
 """
 
 STARTS = {"claude-sonnet-5-5": date(2026, 10, 7)}
-"""The first day of a package row that the package gives no day for, where the overlay has the row before it."""
+"""The first day of a row for which the package gives no day, if the overlay has the row before it."""
+
+
+MAX_FILE_BYTES = 1024 * 1024
+"""The largest price file."""
+
+_MAX_EXPONENT = 100
+"""The largest exponent of a number in a price file: more than any price has, and less than a decimal can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceLine:
     """
-    One line of `savemode prices`. `age_days` counts from when the row was last checked, None if nobody says.
+    One line of `savemode prices`.
     """
 
     price: Price
     age_days: int | None
+    """How many days ago the price was checked; None if that is not known."""
 
 
 def load_prices(price_file: Path | None = None) -> PriceTable:
     """
-    All prices: the package's, the overlay's over them, the file's over both.
+    All prices: those of the package and of the overlay; the price file replaces the rows of each model that it names.
+
+    Args:
+        price_file: the user's price file, if there is one.
 
     Raises:
         ConfigError: the file cannot be read, or a row in it cannot be right; the message names the place.
@@ -139,14 +151,14 @@ def load_prices(price_file: Path | None = None) -> PriceTable:
 
 def price_lines(table: PriceTable, now: datetime) -> list[PriceLine]:
     """
-    The price of each model that applies at `now`, and how old the row is.
+    The price of each model that applies at `now`, and the age of its row.
     """
     return [PriceLine(row, age_days(row, now)) for row in table.current(now)]
 
 
 def age_days(price: Price, now: datetime) -> int | None:
     """
-    How many days ago the row was checked, None if nobody says.
+    How many days ago a row was checked; None if that is not known.
     """
     return None if price.checked is None else (now.astimezone(UTC).date() - price.checked).days
 
@@ -154,12 +166,12 @@ def age_days(price: Price, now: datetime) -> int | None:
 @cache
 def package_prices() -> tuple[Price, ...]:
     """
-    The rows of genai-prices. A row without cache prices (models before Claude 3) or that cannot be right is left out.
+    The rows of genai-prices. Rows without cache prices (models before Claude 3) and rows that cannot be right are left out.
     """
-    from genai_prices import __version__  # noqa: PLC0415 - 0.3 s, of pydantic mostly, for those who price something
+    from genai_prices import __version__  # noqa: PLC0415 - takes 0.3 s, mostly for pydantic
     from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
 
-    anthropic = next(one for one in get_snapshot().providers if one.id == "anthropic")
+    anthropic = next(provider for provider in get_snapshot().providers if provider.id == "anthropic")
     source = f"genai-prices {__version__}"
     rows = [row for model in anthropic.models for row in _rows_of(model, source)]
     return tuple(row for row in rows if not price_problem(row))
@@ -193,36 +205,40 @@ def _rows_of(model: "ModelInfo", source: str) -> Iterable[Price]:
 
 def _first_days(model: "ModelInfo") -> list[date]:
     """
-    The days on which a price of the model begins to apply, the first being since ever.
+    The days on which a price of the model begins to apply. The first is the earliest date that there is.
     """
     dated = [*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ())]
-    starts = (getattr(one.constraint, "start_date", None) for one in dated if getattr(one, "when", _FAST) == _FAST)
+    starts = (getattr(row.constraint, "start_date", None) for row in dated if getattr(row, "when", _FAST) == _FAST)
     return sorted({date.min, *(start for start in starts if start is not None)})
 
 
 _FAST = {"speed": "fast"}
-_PACKAGE_COLUMNS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
+_PACKAGE_COLUMNS = ("input_mtok", "cache_write_mtok", "cache_write_1h_mtok", "cache_read_mtok", "output_mtok")
 
 
 def _rates(price: "ModelPrice") -> Rates | None:
     """
-    The rates below every step; None if one is missing.
+    The rates of short prompts; None if one is missing.
     """
     columns = [getattr(price, name) for name in _PACKAGE_COLUMNS]
-    known = [getattr(one, "base", one) for one in columns if one is not None]
-    return Rates(*known) if len(known) == len(columns) else None
+    rates = [getattr(column, "base", column) for column in columns if column is not None]
+    return Rates(*rates) if len(rates) == len(columns) else None
 
 
 def _long_context(price: "ModelPrice") -> LongContext | None:
     """
-    The step, if there is one; of several the lowest threshold and the dearest prices, which errs upwards.
+    The rates of long prompts, if they differ. Of several steps it takes the lowest threshold and the highest prices, so that
+    an error is never too low.
     """
     columns = [getattr(price, name) for name in _PACKAGE_COLUMNS]
-    thresholds = [tier.start for one in columns for tier in getattr(one, "tiers", ())]
+    thresholds = [tier.start for column in columns for tier in getattr(column, "tiers", ())]
     if not thresholds:
         return None
-    dearest = (one.tiers[-1].price if getattr(one, "tiers", ()) else getattr(one, "base", one) for one in columns)
-    return LongContext(above_tokens=min(thresholds), rates=Rates(*dearest))
+    highest = (
+        column.tiers[-1].price if getattr(column, "tiers", ()) else getattr(column, "base", column)
+        for column in columns
+    )
+    return LongContext(above_tokens=min(thresholds), rates=Rates(*highest))
 
 
 def _with_surcharges(row: Price) -> Price:
@@ -236,13 +252,13 @@ def _with_surcharges(row: Price) -> Price:
 
 def read_price_file(path: Path) -> list[Price]:
     """
-    The rows of a price file; the format is in this module's docstring.
+    The rows of a price file. The docstring of this module describes the format.
 
     Raises:
-        ConfigError: it cannot be read or a row cannot be right; the message names the file, the row and the key.
+        ConfigError: the file cannot be read, or a row cannot be right; the message names the file, the row and the key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _content(path).decode("utf-8")
         read = json.loads(text, parse_float=Decimal) if path.suffix == ".json" else _toml(text)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -251,13 +267,24 @@ def read_price_file(path: Path) -> list[Price]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"the price file {path} cannot be read: {error}", hint='a row of it begins with "[[price]]"'
+            f"the price file {path} cannot be read: {error}", hint='begin each row with "[[price]]"'
         ) from error
     rows = read.get("price") if isinstance(read, dict) else None
     if not isinstance(rows, list) or not rows:
-        raise ConfigError(f"the price file {path} has no list named price", hint='begin a row with "[[price]]"')
+        raise ConfigError(f"the price file {path} has no list named price", hint='begin each row with "[[price]]"')
     _refuse_unknown(f"{path}", read, {"price", "checked"})
     return [_row(f"{path}: price {number}", row, read.get("checked")) for number, row in enumerate(rows, 1)]
+
+
+def _content(path: Path) -> bytes:
+    """
+    The content of a price file. A very large file is refused, because each of its rows would be checked.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"it is larger than {MAX_FILE_BYTES:,} bytes")
+    return content
 
 
 def _toml(text: str) -> dict[str, Any]:
@@ -294,15 +321,15 @@ def _row(place: str, row: object, checked: object) -> Price:
 
 def _own_rates(place: str, row: Mapping[str, Any]) -> Rates:
     """
-    What is left out has the API's usual proportion to the input price.
+    The rates of a row. A cache price that the row does not give has the API's usual ratio to the input price.
     """
     base = _number(place, row, "input")
     return Rates(
         base,
-        _number(place, row, "output"),
-        _number(place, row, "cache_read", base * Decimal("0.1")),
         _number(place, row, "cache_write_5m", base * Decimal("1.25")),
         _number(place, row, "cache_write_1h", base * 2),
+        _number(place, row, "cache_read", base * Decimal("0.1")),
+        _number(place, row, "output"),
     )
 
 
@@ -328,10 +355,13 @@ def _number(place: str, row: Mapping[str, Any], key: str, default: Decimal | Non
     value = row.get(key, default)
     try:
         if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
-            return Decimal(value)
+            number = Decimal(value)
+            # Other numbers cannot be compared or multiplied.
+            if number.is_finite() and -_MAX_EXPONENT <= number.adjusted() <= _MAX_EXPONENT:
+                return number
     except InvalidOperation:
         pass
-    what = "missing" if value is None else f"{value!r}, not a number"
+    what = "missing" if value is None else f"{value!r}, not a number that can be a price"
     raise ConfigError(f"{place}: {key} is {what}")
 
 
@@ -347,8 +377,8 @@ def _day(place: str, row: Mapping[str, Any], key: str) -> date | None:
 
 def _refuse_unknown(place: str, row: Mapping[str, Any], known: set[str]) -> None:
     """
-    A misspelt key would leave a default standing in silence.
+    Refuse a key that does not exist. Otherwise a misspelled key would silently leave a default in place.
     """
     unknown = sorted(set(row) - known)
     if unknown:
-        raise ConfigError(f"{place}: unknown key {unknown[0]}", hint=f"known: {', '.join(sorted(known))}")
+        raise ConfigError(f"{place}: unknown key {unknown[0]}", hint=f"keys: {', '.join(sorted(known))}")

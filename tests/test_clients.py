@@ -13,7 +13,7 @@ import anthropic
 import pytest
 
 from tests.conftest import FLAG
-from tests.streams import (
+from tests.support.streams import (
     END,
     MODEL,
     answers,
@@ -31,7 +31,7 @@ from tests.streams import (
     text,
     tool_use,
 )
-from tests.upstream import Received, RunningProxy, Upstream, reply, running_proxy
+from tests.support.upstream import Received, RunningProxy, Upstream, reply, running_proxy
 
 BARE = {"type": "ephemeral"}
 ONE_HOUR = {"type": "ephemeral", "ttl": "1h"}
@@ -162,7 +162,7 @@ def test_cache_control_stays_while_the_gate_is_closed(
 
     assert parsed(upstream.received[0]) == MARKED
     assert upstream.received[0].all("anthropic-beta") == []
-    assert proxy.exchange().upgraded == 0
+    assert proxy.exchange().upgrade.upgraded == 0
 
 
 def test_cache_control_is_raised_where_the_gate_is_open(
@@ -178,7 +178,7 @@ def test_cache_control_is_raised_where_the_gate_is_open(
     assert sent["system"][0]["cache_control"] == ONE_HOUR
     assert sent["messages"][0]["content"][0]["cache_control"] == ONE_HOUR
     assert sent["tools"][0]["input_schema"] == TOOLS[0]["input_schema"]
-    assert proxy.exchange().upgraded == 3
+    assert proxy.exchange().upgrade.upgraded == 3
 
 
 def test_ttl_of_the_caller_stays(flagged: anthropic.Anthropic, upstream: Upstream) -> None:
@@ -220,7 +220,7 @@ def test_stream_arrives_event_by_event(client: anthropic.Anthropic, upstream: Up
     assert pieces == ["hel", "lo"]
     assert final.content[0].to_dict() == text("hello")
     assert final.usage.output_tokens == 7
-    assert (proxy.exchange().outcome, proxy.exchange().status) == ("ok", 200)
+    assert (proxy.exchange().answer.outcome, proxy.exchange().answer.status) == ("ok", 200)
 
 
 def test_stream_of_async_client(proxy: RunningProxy, upstream: Upstream) -> None:
@@ -311,7 +311,7 @@ def test_count_tokens(flagged: anthropic.Anthropic, upstream: Upstream, proxy: R
     assert flagged.messages.count_tokens(**call).input_tokens == 14
     assert upstream.received[0].target == "/v1/messages/count_tokens"
     assert parsed(upstream.received[0]) == call
-    assert [skip.code for skip in proxy.exchange().skips] == ["count-tokens"]
+    assert [skip.code for skip in proxy.exchange().upgrade.skips] == ["count-tokens"]
 
 
 def test_models(client: anthropic.Anthropic, upstream: Upstream) -> None:
@@ -371,7 +371,10 @@ def test_error_of_the_upstream(
     }
     assert raised.value.request_id == "req_up"
     assert (type(raised.value), str(raised.value)) == (type(without.value), str(without.value))
-    assert (proxy.exchange().outcome, proxy.exchange().upstream_request_id) == ("upstream_error", "req_up")
+    assert (proxy.exchange().answer.outcome, proxy.exchange().answer.upstream_request_id) == (
+        "upstream_error",
+        "req_up",
+    )
 
 
 def test_error_that_is_not_json(proxy: RunningProxy, upstream: Upstream) -> None:
@@ -418,7 +421,7 @@ def test_stream_that_breaks_off(client: anthropic.Anthropic, upstream: Upstream,
 
     assert not isinstance(raised.value, AssertionError)
     assert pieces == ["hel"]
-    assert proxy.exchange().outcome == "broken"
+    assert proxy.exchange().answer.outcome == "broken"
 
 
 def test_should_retry_false_is_obeyed(client: anthropic.Anthropic, upstream: Upstream) -> None:
@@ -477,7 +480,7 @@ def test_upstream_down() -> None:
     assert raised.value.status_code == 502
     assert "cannot reach 127.0.0.1" in str(raised.value)
     assert (raised.value.request_id or "").startswith("req_sm_")
-    assert [one.outcome for one in proxy.exchanges] == ["unreachable"] * 2
+    assert [one.answer.outcome for one in proxy.exchanges] == ["unreachable"] * 2
 
 
 def test_closing_a_stream_hangs_up(client: anthropic.Anthropic, upstream: Upstream, proxy: RunningProxy) -> None:
@@ -490,7 +493,7 @@ def test_closing_a_stream_hangs_up(client: anthropic.Anthropic, upstream: Upstre
         assert next(iter(stream.text_stream)) == "hel"
 
     assert upstream.received[0].closed.wait(5)
-    assert proxy.exchange().outcome == "client_gone"
+    assert proxy.exchange().answer.outcome == "client_gone"
 
 
 def test_headers_of_the_answer(client: anthropic.Anthropic, upstream: Upstream) -> None:
@@ -564,7 +567,7 @@ def test_query_stays(flagged: anthropic.Anthropic, upstream: Upstream, proxy: Ru
     flagged.messages.create(**MARKED, extra_query={"beta": "true", "a b": "☃"})
 
     assert upstream.received[0].target == "/v1/messages?beta=true&a+b=%E2%98%83".replace("+", "%20")
-    assert proxy.exchange().upgraded == 3
+    assert proxy.exchange().upgrade.upgraded == 3
 
 
 def test_betas_stay_while_the_gate_is_closed(client: anthropic.Anthropic, upstream: Upstream) -> None:
@@ -594,8 +597,12 @@ def test_refused_upgrade_is_no_error_for_the_client(
     assert original.all("x-stainless-retry-count") == ["0"]
     assert original.all("anthropic-beta") == []
     assert [event for event, _ in proxy.announced] == ["upgrade_stopped"]
-    assert (proxy.exchange(0).resent, proxy.exchange(0).status, proxy.exchange(0).upgraded) == (True, 200, 0)
-    assert [skip.code for skip in proxy.exchange(1).skips] == ["stopped"]
+    assert (proxy.exchange(0).upgrade.resent, proxy.exchange(0).answer.status, proxy.exchange(0).upgrade.upgraded) == (
+        True,
+        200,
+        0,
+    )
+    assert [skip.code for skip in proxy.exchange(1).upgrade.skips] == ["stopped"]
 
 
 def test_other_bad_request_is_the_clients(flagged: anthropic.Anthropic, upstream: Upstream) -> None:
@@ -632,7 +639,7 @@ def test_product_in_the_base_url(proxy: RunningProxy, upstream: Upstream) -> Non
         client.messages.create(**CALL)
 
     assert upstream.received[0].target == "/v1/messages"
-    assert proxy.exchange().product == "posthog_code"
+    assert proxy.exchange().call.product == "posthog_code"
 
 
 @pytest.mark.parametrize("given", ["api_key", "auth_token"])
@@ -658,4 +665,4 @@ def test_subscription_is_left_alone(proxy: RunningProxy, upstream: Upstream) -> 
         client.messages.create(**MARKED)
 
     assert parsed(upstream.received[0]) == MARKED
-    assert [skip.code for skip in proxy.exchange().skips] == ["oauth"]
+    assert [skip.code for skip in proxy.exchange().upgrade.skips] == ["oauth"]

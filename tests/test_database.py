@@ -110,3 +110,25 @@ def test_diagnosis(file: Path) -> None:
 
     assert diagnosis(raised.value, file, known, "?") == ("it is none", f"mv {file} away")
     assert diagnosis(sqlite3.Error("words"), file, known, "look") == ("words", "look")
+
+
+@pytest.mark.parametrize("statement", [1, 2, 3])
+def test_file_that_is_being_made_is_not_foreign(file: Path, statement: int) -> None:
+    """
+    Another process of savemode writes the schema while this one looks, at any statement of the look.
+    """
+    ours, theirs = connect(file, 0), connect(file, 0)
+    theirs.execute("PRAGMA journal_mode = WAL")
+    seen = 0
+
+    def interrupt(_statement: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == statement:
+            migrate(theirs, (make,), OURS)
+
+    ours.set_trace_callback(interrupt)
+
+    assert not is_foreign(ours, OURS)
+    ours.close()
+    theirs.close()

@@ -23,8 +23,11 @@ from genai_prices.types import (
     TieredPrices,
 )
 
+from savemode_cli import prices
+from savemode_cli.config import trust
 from savemode_cli.core.errors import ConfigError, SavemodeError
-from savemode_cli.core.pricing import PriceTable, Usage
+from savemode_cli.core.money.pricing import PriceTable
+from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.prices import OVERLAY, STARTS, _rows_of, load_prices, package_prices, price_lines, read_price_file
 from tests.builders import usd
 
@@ -96,7 +99,7 @@ FAST = {
     "claude-opus-5": "10 50 12.5 20 1.00",
     "claude-opus-4-8": "10 50 12.5 20 1.00",
 }
-COLUMNS = ("input_tokens", "output_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens")
+COLUMNS = ("input", "output", "write_5m", "write_1h", "read")
 
 
 @pytest.mark.parametrize("model", PAGE)
@@ -105,7 +108,7 @@ def test_price_page(table: PriceTable, model: str) -> None:
     Ten thousand tokens of each kind cost a hundredth of what the page says a million do.
     """
     for column, printed in zip(COLUMNS, PAGE[model].split(), strict=True):
-        bill = table.bill(Usage(**{column: 10_000}), model, NOW)
+        bill = table.bill(Usage(Tokens(**{column: 10_000})), model, NOW)
         assert nusd(printed) == 100 * bill.cost.total_nusd, column
         assert bill.state in ("exact", "fallback")
 
@@ -127,7 +130,7 @@ def test_fast_mode(table: PriceTable, model: str) -> None:
     """
     fast = FAST.get(model, PAGE[model])
     for column, printed in zip(COLUMNS, fast.split(), strict=True):
-        usage = Usage(**{column: 10_000}, speed="fast")
+        usage = Usage(Tokens(**{column: 10_000}), speed="fast")
         assert nusd(printed) == 100 * table.bill(usage, model, NOW).cost.total_nusd, column
 
 
@@ -146,8 +149,8 @@ def test_geography(table: PriceTable, model: str, us: str, regional: str) -> Non
     """
     A tenth more for inference in the US from 4.6 on, and at a cloud's regional endpoint from 4.5 on.
     """
-    at_home = table.bill(Usage(10_000, inference_geo="us"), model, NOW)
-    in_a_region = table.bill(Usage(10_000), f"eu.anthropic.{model}-v1:0", NOW)
+    at_home = table.bill(Usage(Tokens(input=10_000), inference_geo="us"), model, NOW)
+    in_a_region = table.bill(Usage(Tokens(input=10_000)), f"eu.anthropic.{model}-v1:0", NOW)
 
     assert (nusd(us), nusd(regional)) == (100 * at_home.cost.total_nusd, 100 * in_a_region.cost.total_nusd)
 
@@ -157,9 +160,9 @@ def test_haiku_steps_at_100k(table: PriceTable) -> None:
     0.10 dollars a million up to 100,000 tokens, 0.50 for all of them above.
     """
     for tokens, expected in ((100_000, nusd("0.01")), (100_001, nusd("0.0500005"))):
-        for column in ("input_tokens", "cache_read_tokens"):
-            usage = Usage(**{column: tokens})
-            factor = 10 if column == "cache_read_tokens" else 1
+        for column in ("input", "read"):
+            usage = Usage(Tokens(**{column: tokens}))
+            factor = 10 if column == "read" else 1
             assert expected == factor * table.bill(usage, "claude-haiku-5-5", NOW).cost.total_nusd
 
 
@@ -167,7 +170,7 @@ def test_sonnet_read_price_was_lowered(table: PriceTable) -> None:
     """
     0.20 until 2026-10-06, 0.10 from the day after.
     """
-    usage = Usage(cache_read_tokens=MILLION)
+    usage = Usage(Tokens(read=MILLION))
     before = table.bill(usage, "claude-sonnet-5-5", datetime(2026, 10, 6, 23, tzinfo=UTC))
     after = table.bill(usage, "claude-sonnet-5-5", datetime(2026, 10, 7, tzinfo=UTC))
 
@@ -180,7 +183,7 @@ def test_long_context_ended(table: PriceTable) -> None:
     """
     for day, expected in ((12, "10"), (13, "5")):
         when = datetime(2026, 3, day, 12, tzinfo=UTC)
-        assert nusd(expected) == table.bill(Usage(MILLION), "claude-opus-4-6", when).cost.total_nusd
+        assert nusd(expected) == table.bill(Usage(Tokens(input=MILLION)), "claude-opus-4-6", when).cost.total_nusd
 
 
 def test_batches_cost_half_in_the_package_too() -> None:
@@ -356,10 +359,10 @@ def test_price_file(tmp_path: Path) -> None:
     assert (opus.long.above_tokens, opus.long.rates) == (100_000, usd("20 100 25 40 2"))
     assert (opus.effective, opus.checked) == (date.min, date(2026, 11, 1))
     assert opus.source == f"{path}: price 1 (claude-opus-9)"
-    assert (opus.web_search_usd_per_1k, opus.us_multiplier, opus.regional_multiplier) == (10, 1, 1)
+    assert (opus.web_search_usd_per_1k, opus.us_multiplier, opus.regional_multiplier) == tuple(map(Decimal, (10, 1, 1)))
     assert fable.standard == usd("9 45 11 17 0.5")
     assert (fable.effective, fable.checked, fable.source) == (date(2026, 10, 7), date(2026, 11, 20), "our contract")
-    assert (fable.web_search_usd_per_1k, fable.us_multiplier) == (8, Decimal("1.2"))
+    assert (fable.web_search_usd_per_1k, fable.us_multiplier) == (Decimal(8), Decimal("1.2"))
     assert fable.regional_multiplier == Decimal("1.05")
 
 
@@ -373,7 +376,7 @@ def test_price_file_wins(tmp_path: Path) -> None:
     }
     table = load_prices(price_file(tmp_path, json.dumps(rows), "prices.json"))
 
-    assert table.bill(Usage(MILLION), "claude-sonnet-5-5", NOW).cost.total_nusd == nusd("1.5")
+    assert table.bill(Usage(Tokens(input=MILLION)), "claude-sonnet-5-5", NOW).cost.total_nusd == nusd("1.5")
     assert [row.checked for row in table.rows if row.model == "claude-sonnet-5-5"] == [None]
     assert [line.age_days for line in price_lines(table, NOW) if line.price.model == "claude-sonnet-5-5"] == [None]
     assert table.find("claude-opus-5-5", NOW).state == "exact"
@@ -414,7 +417,16 @@ def one_row(**more: Any) -> str:
         (one_row(checked=20261007), "checked is 20261007, not a day"),
         (one_row(output=0.5), "cannot be right: standard: output costs less than input"),
         (one_row(cache_write_1h=1e-6), "cannot be right"),
-        (one_row(output="NaN"), "cannot be right"),
+        (one_row(output="NaN"), "output is 'NaN', not a number"),
+        (one_row(output="sNaN"), "output is 'sNaN', not a number"),
+        (one_row(output="-inf"), "output is '-inf', not a number"),
+        (one_row(input="1e9999999"), "input is '1e9999999', not a number"),
+        (one_row(input="1e-9999999"), "input is '1e-9999999', not a number"),
+        (one_row(input="9e999999999999999999"), "not a number"),
+        (one_row(us_multiplier="sNaN"), "us_multiplier is 'sNaN', not a number"),
+        (one_row(input="9" * 5_000), "not a number"),
+        (one_row(input=0).replace("0", "1E+999999999999999"), "not a number"),
+        (one_row(source="x" * 1_100_000), "cannot be read: it is larger than 1,048,576 bytes"),
     ],
 )
 def test_price_file_with_a_mistake(tmp_path: Path, text: str, message: str) -> None:
@@ -439,6 +451,13 @@ def test_price_file_that_is_no_file(tmp_path: Path) -> None:
             load_prices(tmp_path / name)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_prices(price_file(tmp_path, "price = ["))
+
+
+def test_trust_covers_the_whole_of_a_price_file() -> None:
+    """
+    A file that is read is one that trust has hashed to its end.
+    """
+    assert prices.MAX_FILE_BYTES <= trust.MAX_FILE_BYTES
 
 
 def test_a_price_file_that_is_not_there(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import savemode_cli
-from tests.cli.processes import python
+from tests.support.processes import python
 
 
 def test_names() -> None:
@@ -53,7 +53,7 @@ def test_core_needs_its_parser_only() -> None:
     code = """
 import sys, zoneinfo  # the standard library's, which loads what the interpreter's build left behind
 before = set(sys.modules)
-import savemode_cli.core.summary, savemode_cli.core.transform, savemode_cli.core.caller
+import savemode_cli.core.exchange.summary, savemode_cli.core.upgrade.transform, savemode_cli.core.wire.caller
 roots = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(roots - set(sys.stdlib_module_names)))
 """

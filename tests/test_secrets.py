@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.processes import SAVEMODE, Running, running
 from tests.conftest import FLAG
-from tests.upstream import Received, Upstream, error, reply
+from tests.support.processes import SAVEMODE, Running, running
+from tests.support.upstream import Received, Upstream, error, reply
 
 CREDENTIALS = {
     "x-api-key": "sk-ant-api03-SECRETKEYONE",
@@ -57,7 +57,7 @@ def troubled(upstream: Upstream) -> Upstream:
         reply(headers=cookie),
         error("invalid_request_error", "cache_control.ttl: Extra inputs are not permitted"),
         reply(headers=cookie),
-        error("authentication_error", "invalid x-api-key", "401 Unauthorized"),
+        error("authentication_error", f"invalid x-api-key: {' '.join(CREDENTIALS.values())}", "401 Unauthorized"),
         error("api_error", "overloaded", "529 Overloaded"),
         reply(b"<html>not the API</html>", headers=cookie),
     ]
@@ -167,13 +167,31 @@ def test_captures_hold_what_was_said_and_no_credential(troubled: Upstream, posth
     """
     server = run(troubled.url, posthog.url, "--capture", "captures")
     (store,) = (path for path in Path("captures").iterdir() if path.suffix in (".db", ".sqlite3"))
-    with running(*SAVEMODE, "captures", "export", "--dir", "captures", "--har", "--out", "all.har") as export:
-        assert export.end(None) == 0, export.err.all()
+    for form in ("har", "jsonl"):
+        with running(
+            *SAVEMODE, "captures", "export", "--dir", "captures", f"--{form}", "--out", f"all.{form}"
+        ) as export:
+            assert export.end(None) == 0, export.err.all()
     everything = shown(server) + written(tmp_path) + b"".join(_plain(one) for one in posthog.received)
 
     assert store.stat().st_mode & 0o777 == 0o600
     assert PROMPT.encode() in Path("all.har").read_bytes()
+    assert b"invalid x-api-key: ****" in Path("all.har").read_bytes()
+    assert b"invalid x-api-key: ****" in Path("all.jsonl").read_bytes()
     assert PROMPT.encode() not in shown(server)
+    for secret in ALWAYS_SECRET:
+        assert secret.encode() not in everything, secret
+
+
+def test_events_with_content_hold_no_credential(troubled: Upstream, posthog: Upstream, tmp_path: Path) -> None:
+    """
+    An error that repeats the key goes to PostHog with the key masked.
+    """
+    server = run(troubled.url, posthog.url, "--telemetry-content")
+    everything = shown(server) + written(tmp_path) + b"".join(_plain(one) for one in posthog.received)
+
+    assert PROMPT.encode() in everything
+    assert b"invalid x-api-key: ****" in everything
     for secret in ALWAYS_SECRET:
         assert secret.encode() not in everything, secret
 

@@ -14,12 +14,12 @@ from typing import Any
 import anthropic
 import pytest
 
-from savemode_cli.core.pricing import Usage
-from savemode_cli.proxy.simulated.clock import Clock
+from savemode_cli.core.wire.usage import Usage
+from savemode_cli.simulated.clock import Clock
 from tests.conftest import FLAG
-from tests.simulated import LONG, MODEL, running_simulated, system
+from tests.support.simulated import LONG, MODEL, running_simulated, system
+from tests.support.upstream import RunningProxy, running_proxy
 from tests.test_clients import connected
-from tests.upstream import RunningProxy, running_proxy
 
 HELLO: list[Any] = [{"role": "user", "content": "Why is the build red?"}]
 CALL: dict[str, Any] = {"model": MODEL, "max_tokens": 256, "system": system(), "messages": HELLO}
@@ -250,10 +250,10 @@ def test_whole_flow(embedded: RunningProxy) -> None:
 
     embedded.exchange(3)
     closed, opened = embedded.exchanges[:2], embedded.exchanges[2:]
-    assert [one.upgraded for one in embedded.exchanges] == [0, 0, 1, 1]
-    assert [_usage(one).cache_read_tokens > 0 for one in closed] == [False, False]
-    assert [_usage(one).cache_read_tokens > 0 for one in opened] == [False, True]
-    receipts = [one.receipt for one in opened]
+    assert [one.upgrade.upgraded for one in embedded.exchanges] == [0, 0, 1, 1]
+    assert [_usage(one).tokens.read > 0 for one in closed] == [False, False]
+    assert [_usage(one).tokens.read > 0 for one in opened] == [False, True]
+    receipts = [one.bill.receipt for one in opened]
     assert receipts[0] is not None
     assert receipts[1] is not None
     assert (opened[1].started_at - opened[0].started_at).total_seconds() >= 3000
@@ -271,17 +271,17 @@ def test_spend_is_the_upstreams_own_count(embedded: RunningProxy) -> None:
                 stream.get_final_message()
 
     embedded.exchange(7)
-    booked = sum((_usage(one) for one in embedded.exchanges), Usage())
+    booked = sum((_usage(one) for one in embedded.exchanges), Usage()).tokens
     billed = own_page(embedded, "/-/state")["usage"]
     assert billed == {
-        "input_tokens": booked.input_tokens,
-        "cache_creation_input_tokens": booked.cache_write_5m_tokens + booked.cache_write_1h_tokens,
-        "cache_read_input_tokens": booked.cache_read_tokens,
+        "input_tokens": booked.input,
+        "cache_creation_input_tokens": booked.written,
+        "cache_read_input_tokens": booked.read,
         "cache_creation": {
-            "ephemeral_5m_input_tokens": booked.cache_write_5m_tokens,
-            "ephemeral_1h_input_tokens": booked.cache_write_1h_tokens,
+            "ephemeral_5m_input_tokens": booked.write_5m,
+            "ephemeral_1h_input_tokens": booked.write_1h,
         },
-        "output_tokens": booked.output_tokens,
+        "output_tokens": booked.output,
     }
 
 
@@ -293,7 +293,7 @@ def test_silent_downgrade_is_noticed(embedded: RunningProxy) -> None:
     with connected(embedded.url, default_headers=headers) as client:
         client.messages.create(**CALL)
 
-    assert _usage(embedded.exchange()).cache_write_5m_tokens > 0
+    assert _usage(embedded.exchange()).tokens.write_5m > 0
     assert [event for event, _ in embedded.announced] == ["ttl_downgraded"]
 
 
@@ -305,7 +305,7 @@ def test_refused_ttl_is_sent_again_without(embedded: RunningProxy) -> None:
     with connected(embedded.url, default_headers=headers) as client:
         assert client.messages.create(**CALL).stop_reason == "end_turn"
 
-    assert embedded.exchange().resent
+    assert embedded.exchange().upgrade.resent
     assert [event for event, _ in embedded.announced] == ["upgrade_stopped"]
 
 
@@ -336,6 +336,6 @@ def test_a_real_upstream_has_no_such_pages() -> None:
 
 
 def _usage(exchange: Any) -> Usage:
-    usage = exchange.usage
+    usage = exchange.bill.usage
     assert isinstance(usage, Usage)
     return usage

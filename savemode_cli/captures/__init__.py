@@ -1,1 +1,3 @@
-"""Recorded traffic: the store on disk, the sink that writes it while serving, and what it is exported as."""
+"""
+Recorded traffic: the store on disk, the sink that writes it during serving, and its export formats.
+"""

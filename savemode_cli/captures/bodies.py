@@ -1,8 +1,9 @@
 """
-Bodies in a capture store: written as pieces that are stored once, read back byte for byte.
+Bodies in a capture store: written as chunks that are stored once, and read back byte for byte.
 
-Rule of this file: a piece is bytes, bytes compressed, or a list of older pieces, under the hash of what it is; and what
-is not what it was when it was written is not given out. Transactions are the store's.
+Rule of this file: a chunk (a row of the table `pieces`) contains bytes, compressed bytes, or a list of older chunks, and
+its hash identifies it. A chunk that no longer has its hash is an error and is never returned. `store` runs the
+transactions.
 """
 
 import hashlib
@@ -12,30 +13,42 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from savemode_cli.captures.chunks import MAX_CHUNK_BYTES, MAX_GROUP, MIN_GROUP, chunks, groups
 from savemode_cli.core.errors import BadInput
-from savemode_cli.core.pieces import FEWEST, LONGEST_BYTES, groups, pieces
 
 DAMAGED = "the file is damaged: savemode captures prune --all, or move it away"
 _PLAIN, _COMPRESSED, _LIST = 0, 1, 2
 _WORTH_COMPRESSING_BYTES = 64
-_MOST_REMEMBERED = 100_000
-_MOST_IN_TURNS_BYTES = 32 * 1024 * 1024
-_MOST_READ_BYTES = 32 * 1024 * 1024
+_MAX_REMEMBERED = 100_000
+_MAX_TURNS_BYTES = 32 * 1024 * 1024
+_MAX_READ_BYTES = 32 * 1024 * 1024
 
-_Piece = bytes | tuple[int, ...]
+_MIN_BYTES_PER_CHUNK = 6
+"""
+The least bytes of a body for each chunk that is read. Bodies that savemode wrote have at least 8.3. Without this limit, a
+file from elsewhere could contain lists of lists without end.
+"""
+
+_MAX_DATA_BYTES = {_PLAIN: MAX_CHUNK_BYTES, _COMPRESSED: MAX_CHUNK_BYTES, _LIST: 4 * MAX_GROUP}
+"""The longest `data` of a chunk, by its kind."""
+
+_Chunk = bytes | tuple[int, ...]
 _Cut = Sequence[tuple[bytes, int]]
-"""The pieces of a body, and their numbers."""
+"""The chunks of a body, each with its number in the store."""
 
 
 class BodyWriter:
     """
-    Writes bodies. `begin` in a transaction, `done` after it: only then is what was written there for certain.
+    Writes bodies. Call `begin` in a transaction, and `committed` after it: only then are the written chunks certain to
+    exist.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         """
-        Nothing is known yet.
+        Args:
+            db: the database of the store.
         """
         self._db = db
         self._swept = -1
@@ -46,55 +59,62 @@ class BodyWriter:
 
     def begin(self) -> None:
         """
-        Forget what a failed transaction wrote, and everything where pieces were removed: maybe by another process.
+        Forget the chunks of a failed transaction. If this or another process has removed chunks, forget all known chunks.
         """
         (swept,) = self._db.execute("SELECT times FROM swept").fetchone()
-        if swept != self._swept or len(self._numbers) > _MOST_REMEMBERED:
+        if swept != self._swept or len(self._numbers) > _MAX_REMEMBERED:
             self._numbers = {}
             self._turns.clear()
             self._swept = swept
         self._new, self._new_turns = {}, {}
 
-    def put(self, body: bytes, cache: str | None = None) -> int:
+    def write(self, body: bytes, cache: str | None = None) -> int:
         """
-        The number of a body's piece. What it has in common with the start of the one before it of the same `cache` is
-        only compared: from turn to turn that is most of it.
+        Write a body.
+
+        Args:
+            body: the bytes.
+            cache: names a conversation. The chunks that the body shares with the start of the conversation's previous
+                body are only compared, and in most turns this is most of the body.
+
+        Returns:
+            The number of the chunk that stands for the body.
         """
         cut = self._cut(body, self._turns.get(cache, ()) if cache is not None else ())
         if cache is not None:
             self._new_turns[cache] = cut
         numbers: Sequence[int] = [number for _, number in cut]
-        while len(numbers) > 2 * FEWEST:
-            numbers = [self._list(group) for group in groups(numbers)]
-        return numbers[0] if len(numbers) == 1 else self._list(numbers)
+        while len(numbers) > 2 * MIN_GROUP:
+            numbers = [self._write_list(group) for group in groups(numbers)]
+        return numbers[0] if len(numbers) == 1 else self._write_list(numbers)
 
-    def done(self) -> None:
+    def committed(self) -> None:
         """
-        Remember what was written.
+        Remember the chunks of the committed transaction.
         """
         self._numbers |= self._new
         for cache, turn in self._new_turns.items():
             self._turns[cache] = turn
             self._turns.move_to_end(cache)
-        while len(self._turns) > 1 and sum(map(_length, self._turns.values())) > _MOST_IN_TURNS_BYTES:
+        while len(self._turns) > 1 and sum(map(_length, self._turns.values())) > _MAX_TURNS_BYTES:
             self._turns.popitem(last=False)
 
-    def _cut(self, body: bytes, before: _Cut) -> _Cut:
-        found = []
+    def _cut(self, body: bytes, previous: _Cut) -> _Cut:
+        chunks_of_body = []
         start = 0
-        for one in before:
-            if not body.startswith(one[0], start):
+        for chunk in previous:
+            if not body.startswith(chunk[0], start):
                 break
-            found.append(one)
-            start += len(one[0])
-        found += [(piece, self._plain(piece)) for piece in pieces(body, start)]
-        return found or [(b"", self._plain(b""))]
+            chunks_of_body.append(chunk)
+            start += len(chunk[0])
+        chunks_of_body += [(chunk, self._write_bytes(chunk)) for chunk in chunks(body, start)]
+        return chunks_of_body or [(b"", self._write_bytes(b""))]
 
-    def _plain(self, data: bytes) -> int:
-        key = _plain_key(data)
+    def _write_bytes(self, data: bytes) -> int:
+        key = _bytes_key(data)
         return self._number(key) or self._insert(key, *_compressed(data))
 
-    def _list(self, numbers: Sequence[int]) -> int:
+    def _write_list(self, numbers: Sequence[int]) -> int:
         data = struct.pack(f"<{len(numbers)}I", *numbers)
         key = _list_key(data)
         return self._number(key) or self._insert(key, _LIST, data)
@@ -102,72 +122,84 @@ class BodyWriter:
     def _number(self, key: bytes) -> int | None:
         number = self._numbers.get(key) or self._new.get(key)
         if number is None:
-            found = self._db.execute("SELECT id FROM pieces WHERE hash = ?", (key,)).fetchone()
-            if found is not None:
-                number = self._new[key] = found[0]
+            row = self._db.execute("SELECT id FROM pieces WHERE hash = ?", (key,)).fetchone()
+            if row is not None:
+                number = self._new[key] = row[0]
         return number
 
     def _insert(self, key: bytes, kind: int, data: bytes) -> int:
         number = self._db.execute("INSERT INTO pieces (hash, kind, data) VALUES (?, ?, ?)", (key, kind, data)).lastrowid
-        assert number is not None  # noqa: S101 - an INSERT has one
+        assert number is not None  # noqa: S101 - every INSERT has a row ID
         self._new[key] = number
         return number
 
 
 class BodyReader:
     """
-    Reads bodies, and remembers some pieces: bodies that are read one after another have most of them in common.
+    Reads bodies. It remembers some chunks, because consecutive bodies usually share most of them.
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
         """
-        `path` is for errors.
+        Args:
+            db: the database of the store.
+            path: the path of the store, for errors.
         """
         self._db = db
         self._path = path
-        self._read: OrderedDict[int, _Piece] = OrderedDict()
+        self._read: OrderedDict[int, _Chunk] = OrderedDict()
         self._read_bytes = 0
 
-    def body(self, root: int, most_bytes: int) -> bytes:
+    def body(self, root: int, max_bytes: int) -> bytes:
         """
-        The body that a piece is, of at most so many bytes.
+        Read a body.
+
+        Args:
+            root: the number of the chunk that stands for the body.
+            max_bytes: the longest body to accept.
 
         Raises:
-            BadInput: it is not there as it was.
+            BadInput: a chunk is missing or damaged, or the body is too long.
         """
         out: list[bytes] = []
-        size = 0
-        left = [root]
-        while left:
-            piece = self._piece(left.pop())
-            if isinstance(piece, tuple):
-                left += reversed(piece)
+        size, remaining_steps = 0, 1000 + max_bytes // _MIN_BYTES_PER_CHUNK
+        pending = [root]
+        while pending:
+            chunk = self._chunk(pending.pop())
+            remaining_steps -= 1
+            if isinstance(chunk, tuple):
+                pending += reversed(chunk)
             else:
-                out.append(piece)
-                size += len(piece)
-                if size > most_bytes:
-                    raise BadInput(f"a body in {self._path} is longer than it was", hint=DAMAGED)
+                out.append(chunk)
+                size += len(chunk)
+            if size > max_bytes or remaining_steps < 0:
+                raise BadInput(f"a body in {self._path} is longer than recorded", hint=DAMAGED)
         return b"".join(out)
 
-    def _piece(self, number: int) -> _Piece:
-        known = self._read.get(number)
-        if known is not None:
+    def _chunk(self, number: int) -> _Chunk:
+        cached = self._read.get(number)
+        if cached is not None:
             self._read.move_to_end(number)
-            return known
-        found = self._db.execute("SELECT hash, kind, data FROM pieces WHERE id = ?", (number,)).fetchone()
-        piece = None if found is None else _whole(number, *found)
-        if piece is None:
-            raise BadInput(f"piece {number} in {self._path} is damaged or missing", hint=DAMAGED)
-        self._read[number] = piece
-        self._read_bytes += _size(piece)
-        while self._read_bytes > _MOST_READ_BYTES:
+            return cached
+        row = self._db.execute("SELECT hash, kind, length(data) FROM pieces WHERE id = ?", (number,)).fetchone()
+        key, kind, length = row or (None, -1, None)
+        chunk = None
+        if isinstance(length, int) and length <= _MAX_DATA_BYTES.get(kind, -1):
+            (data,) = self._db.execute("SELECT data FROM pieces WHERE id = ?", (number,)).fetchone()
+            chunk = _verified(number, key, kind, data)
+        if chunk is None:
+            raise BadInput(f"chunk {number} in {self._path} is damaged or missing", hint=DAMAGED)
+        self._read[number] = chunk
+        self._read_bytes += _size(chunk)
+        while self._read_bytes > _MAX_READ_BYTES:
             self._read_bytes -= _size(self._read.popitem(last=False)[1])
-        return piece
+        return chunk
 
 
-def sweep(db: sqlite3.Connection) -> None:
+def remove_unused_chunks(db: sqlite3.Connection) -> None:
     """
-    Remove the pieces that no exchange needs any more. A list is younger than what it lists, so one pass is enough.
+    Remove the chunks that no exchange needs. A list is always newer than the chunks in it, so one pass in descending
+    order finds all of them.
     """
     needed: set[int] = set()
     for roots in db.execute("SELECT request_piece, response_piece FROM exchanges"):
@@ -176,17 +208,17 @@ def sweep(db: sqlite3.Connection) -> None:
     for number, data in lists:
         if number in needed:
             needed.update(_unpacked(data))
-    every = [number for (number,) in db.execute("SELECT id FROM pieces")]
-    db.executemany("DELETE FROM pieces WHERE id = ?", ((one,) for one in every if one not in needed))
+    stored = [number for (number,) in db.execute("SELECT id FROM pieces")]
+    db.executemany("DELETE FROM pieces WHERE id = ?", ((number,) for number in stored if number not in needed))
     db.execute("UPDATE swept SET times = times + 1")
 
 
-def _plain_key(data: bytes) -> bytes:
+def _bytes_key(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:16]
 
 
 def _list_key(data: bytes) -> bytes:
-    # The other half: no bytes of a body can be taken for a list.
+    # The other half of the hash, so that the bytes of a body can never have the key of a list.
     return hashlib.sha256(data).digest()[16:]
 
 
@@ -198,19 +230,21 @@ def _compressed(data: bytes) -> tuple[int, bytes]:
     return _PLAIN, data
 
 
-def _whole(number: int, key: bytes, kind: int, data: bytes) -> _Piece | None:
+def _verified(number: int, key: Any, kind: Any, data: Any) -> _Chunk | None:
     """
-    A piece as it was stored; None if it is not what was.
+    The content of a chunk; None if it does not have its hash.
     """
+    if not isinstance(data, bytes):
+        return None
     if kind == _LIST:
         listed = _unpacked(data)
         return listed if _list_key(data) == key and max(listed, default=number) < number else None
     if kind == _COMPRESSED:
         try:
-            data = zlib.decompressobj().decompress(data, LONGEST_BYTES + 1)
+            data = zlib.decompressobj().decompress(data, MAX_CHUNK_BYTES + 1)
         except zlib.error:
             return None
-    return data if _plain_key(data) == key else None
+    return data if _bytes_key(data) == key else None
 
 
 def _unpacked(data: bytes) -> tuple[int, ...]:
@@ -218,8 +252,8 @@ def _unpacked(data: bytes) -> tuple[int, ...]:
 
 
 def _length(cut: _Cut) -> int:
-    return sum(len(piece) for piece, _ in cut)
+    return sum(len(chunk) for chunk, _ in cut)
 
 
-def _size(piece: _Piece) -> int:
-    return 8 * len(piece) if isinstance(piece, tuple) else len(piece)
+def _size(chunk: _Chunk) -> int:
+    return 8 * len(chunk) if isinstance(chunk, tuple) else len(chunk)

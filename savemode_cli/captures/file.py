@@ -1,16 +1,15 @@
 """
-The folder and the file of a capture store: made or checked, private, migrated; and what to say when any of it fails.
+The folder and the file of a capture store: created or checked, private, migrated, with an explanation of every failure.
 
-Rule of this file: everything SQLite or the operating system can say becomes `CaptureUnavailable`, with what to do next.
-Nothing is written to a file or a folder before it is known to be ours.
+Rule of this file: every error of SQLite or of the operating system becomes `CaptureUnavailable`, with a hint. Nothing is
+written to an existing file or folder before it is known to be a capture store.
 """
 
-import fcntl
 import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from savemode_cli.core.errors import CaptureTooNew, CaptureUnavailable, ConfigError
@@ -21,33 +20,44 @@ from savemode_cli.database import (
     diagnosis,
     distrust,
     is_foreign,
+    lock_folder,
     make_private,
     migrate,
     pragma,
 )
+from savemode_cli.private import make_folder
 
 FILE_NAME = "captures.sqlite3"
 APPLICATION_ID = 0x736D6370
-"""`smcp`, in the file's header: tells our stores from other programs'."""
+"""`smcp` in the file's header; it distinguishes capture stores from other SQLite databases."""
 
 BUSY_S = 5.0
-"""How long a write waits for other processes. Nobody waits for the writer, so it may take its time."""
+"""How long a write waits for other processes, in seconds. No request waits for the writer."""
+
+_MAX_VALUE_BYTES = 16 * 1024 * 1024
+"""
+The longest value or row that SQLite reads from a store. Values that savemode writes are far shorter, but a file from
+elsewhere may contain longer ones.
+"""
+
+_IS_STORE_WAIT_S = 1.0
+"""How long `is_store` waits for another process that has locked the file, in seconds."""
 
 Identity = tuple[int, int]
 
 
 def m001_exchanges_pieces(db: sqlite3.Connection) -> None:
     """
-    A row per exchange, and the pieces that bodies are put together from.
+    One row for each exchange, and the chunks (`pieces`) of the bodies.
 
-    `kind` says what a piece's `data` is: see `store`. Times are text of fixed width in UTC, so that they sort.
+    `kind` says what the `data` of a chunk is: see `bodies`. Times are UTC text of fixed width, so that they sort.
     """
     db.execute(
         """CREATE TABLE pieces (
             id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, data BLOB NOT NULL
         ) STRICT"""
     )
-    # AUTOINCREMENT: a number is never used twice, so what a reader remembers of one stays true.
+    # AUTOINCREMENT: a number is never used twice, so a reader may remember the content of a chunk.
     db.execute(
         """CREATE TABLE exchanges (
             id INTEGER PRIMARY KEY AUTOINCREMENT, started_at TEXT NOT NULL, session TEXT, model TEXT,
@@ -57,46 +67,62 @@ def m001_exchanges_pieces(db: sqlite3.Connection) -> None:
     )
     db.execute("CREATE INDEX exchanges_started_at ON exchanges (started_at)")
     db.execute("CREATE INDEX exchanges_request_id ON exchanges (request_id)")
-    # Goes up whenever pieces are removed: a writer that remembers some knows that it must forget them.
+    # This counter increases whenever chunks are removed, so that a writer knows that it must forget the chunks it knows.
     db.execute("CREATE TABLE swept (one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL) STRICT")
     db.execute("INSERT INTO swept VALUES (1, 0)")
 
 
 MIGRATIONS: tuple[Migration, ...] = (m001_exchanges_pieces,)
-"""In order; the file's `user_version` is how many of them it has. One that was released is never edited."""
+"""
+All migrations in order; the file's `user_version` is the number of applied ones. A released migration is never edited.
+"""
 
 
 def identity(path: Path) -> Identity | None:
     """
-    Which file is at the path, None for no file.
+    The device and inode of the file at this path; None if there is no file.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def file_of(path: Path) -> Path:
     """
-    The file of the store that is named by its folder or by its file.
+    The file of a store, given its folder or the file itself.
     """
     return path / FILE_NAME if path.is_dir() else path
 
 
 def open_file(path: Path, *, create: bool = False, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """
-    A connection to the store's file, checked and migrated. With `create`, folder and file are made if missing.
+    Open the store's file, check it and migrate it.
+
+    Args:
+        path: the file.
+        create: create the folder and the file if they do not exist.
+        busy_s: how long to wait for other processes, in seconds.
+
+    Raises:
+        ConfigError: the folder cannot be used for captures.
+        CaptureUnavailable: there is no store, or the file is not one.
+        CaptureTooNew: a newer savemode wrote the store.
     """
     if create:
-        _claim_folder(path.parent)
-        with _alone(path.parent):
-            _claim_file(path, create=True)
-    else:
-        _claim_file(path, create=False)
+        _prepare_folder(path.parent)
+        with lock_folder(path.parent, busy_s):
+            _prepare_file(path, create=True)
+            return _connected(path, busy_s)
+    _prepare_file(path, create=False)
+    return _connected(path, busy_s)
+
+
+def _connected(path: Path, busy_s: float) -> sqlite3.Connection:
     db = connect(path, busy_s)
     try:
-        _refuse_strangers(db, path)
+        _check_is_own_store(db, path)
         make_private(path)
         _configure(db)
         migrate(db, MIGRATIONS, APPLICATION_ID)
@@ -108,102 +134,114 @@ def open_file(path: Path, *, create: bool = False, busy_s: float = BUSY_S) -> sq
 
 def is_store(path: Path) -> bool:
     """
-    Whether a file is a capture store, or a folder holds one; by its content, whatever its name.
+    Whether a file is a capture store, or a folder contains one. The content decides, and not the name; nothing is
+    written.
+
+    While a proxy writes to a store, its application ID may be only in the write-ahead log until SQLite's first
+    checkpoint, so this asks SQLite.
     """
+    file = file_of(path)
     try:
-        with file_of(path).open("rb") as file:
-            head = file.read(72)
-    except OSError:
+        with file.open("rb") as opened:
+            if opened.read(16) != b"SQLite format 3\0":
+                return False
+        with closing(connect(file, _IS_STORE_WAIT_S, read_only=True)) as db:
+            return pragma(db, "application_id") == APPLICATION_ID
+    except (OSError, sqlite3.Error):
         return False
-    return head.startswith(b"SQLite format 3\0") and head[68:72] == APPLICATION_ID.to_bytes(4, "big")
 
 
-def _claim_folder(folder: Path) -> None:
+def _prepare_folder(folder: Path) -> None:
     """
-    See that the folder is ours alone to write in; a new or empty one, or that of a store, is closed to others.
+    Create the folder, or check that no other user can write to it. A new or empty folder, or one with only a store,
+    becomes private.
 
     Raises:
-        ConfigError: it is not: whoever named it has to name another.
+        ConfigError: the folder cannot be used for captures.
     """
     if folder.is_symlink():
         raise ConfigError(
-            f"the capture folder {folder} is a symbolic link", hint=f"name the folder itself: {folder.resolve()}"
+            f"the capture folder {folder} is a symbolic link", hint=f"use the folder itself: {folder.resolve()}"
         )
     try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise ConfigError(
-            f"{folder} cannot be the capture folder: {(error.strerror or '').lower()}", hint="name another folder"
+            f"{folder} cannot be the capture folder: {(error.strerror or '').lower()}", hint="use another folder"
         ) from error
-    found = folder.stat()
-    if found.st_uid != os.geteuid():
-        raise ConfigError(f"the capture folder {folder} belongs to somebody else", hint="name a folder of your own")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    status = folder.stat()
+    if status.st_uid != os.geteuid():
+        raise ConfigError(f"the capture folder {folder} belongs to another user", hint="use a folder of your own")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(
-            f"others may write in the capture folder {folder}", hint=f"chmod go-w {folder}, or name another folder"
+            f"other users can write to the capture folder {folder}", hint=f"chmod go-w {folder}, or use another folder"
         )
-    others = {one.name for one in folder.iterdir()} - {FILE_NAME, *(one.name for one in beside(folder / FILE_NAME))}
-    if not others and stat.S_IMODE(found.st_mode) != 0o700:
+    store_files = {FILE_NAME, *(file.name for file in beside(folder / FILE_NAME))}
+    others = {file.name for file in folder.iterdir()} - store_files
+    if not others and stat.S_IMODE(status.st_mode) != 0o700:
         folder.chmod(0o700)
 
 
-def _claim_file(path: Path, *, create: bool) -> None:
-    for one in (path, *beside(path)):
-        if one.is_symlink():
-            raise CaptureUnavailable(f"{one} is a symbolic link", hint="name the file itself")
+def _prepare_file(path: Path, *, create: bool) -> None:
+    for file in (path, *beside(path)):
+        if file.is_symlink():
+            raise CaptureUnavailable(f"{file} is a symbolic link", hint="use the file itself")
     if path.exists() and not path.is_file():
-        raise CaptureUnavailable(f"{path} is not a regular file", hint="name a folder, or the store's file in it")
+        raise CaptureUnavailable(f"{path} is not a regular file", hint="use a folder, or the store's file in it")
     if path.exists():
         return
     if not create:
         raise CaptureUnavailable(
-            f"there are no captures at {path}", hint="savemode serve --capture makes some; --dir names another folder"
+            f"there are no captures at {path}",
+            hint="savemode serve --capture records some; --dir selects another folder",
         )
-    # The log of a store that was deleted: SQLite would play it back over the new file, and do so in silence.
-    for one in beside(path):
-        one.unlink(missing_ok=True)
-    # EXCL: should a link appear in this very moment, it is not followed.
+    # The write-ahead log of a deleted store: SQLite would apply it to the new file without an error.
+    for file in beside(path):
+        file.unlink(missing_ok=True)
+    # O_EXCL: a symbolic link that appears in this moment is not followed.
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """
-    Only one process at a time makes a store in this folder: another's log is not taken for a leftover.
-    """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # held for a few system calls
-        yield
-    finally:
-        os.close(handle)
+_EXECUTABLE_OBJECTS = (
+    "SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger') OR sql LIKE 'CREATE VIRTUAL%' LIMIT 1"
+)
+"""Finds objects that run code when a table is read or written. In a file from elsewhere, such code may never end."""
 
 
-def _refuse_strangers(db: sqlite3.Connection, path: Path) -> None:
+def _check_is_own_store(db: sqlite3.Connection, path: Path) -> None:
     """
-    Before anything is written: is the file empty, or a store that we understand?
+    Check, before anything is written, that the file is empty or a store that this version can read.
+
+    Raises:
+        CaptureUnavailable: the file is not a capture store.
+        CaptureTooNew: a newer savemode wrote the store.
     """
     version = pragma(db, "user_version")
     if is_foreign(db, APPLICATION_ID):
-        raise CaptureUnavailable(f"{path} is a database of another program", hint="name another folder")
+        raise CaptureUnavailable(f"{path} is a database of another program", hint="use another folder")
+    if db.execute(_EXECUTABLE_OBJECTS).fetchone() is not None:
+        raise CaptureUnavailable(
+            f"{path} is not a capture store: it contains a view, a trigger or a virtual table",
+            hint="use another folder",
+        )
     if version > len(MIGRATIONS):
         raise CaptureTooNew(
-            f"{path} was written by a newer savemode: its schema is {version}, this one knows {len(MIGRATIONS)}",
-            hint="upgrade savemode, or name another folder for this one; nothing was changed",
+            f"{path} was written by a newer savemode: its schema is {version}, this version reads up to {len(MIGRATIONS)}",
+            hint="upgrade savemode, or use another folder; nothing was changed",
         )
 
 
 def _configure(db: sqlite3.Connection) -> None:
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
     if not pragma(db, "user_version"):
-        # So that a prune can give space back. Only before the first table is there a choice.
+        # A prune can then return space to the system. This can only be set before the first table is created.
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
-    # NORMAL: a killed process loses nothing that was appended; a power cut may lose the last ones, not the file.
+    # NORMAL: if the process is killed, nothing is lost; if the power fails, the last exchanges may be lost.
     db.execute("PRAGMA synchronous = NORMAL")
-    # A megabyte of log, not four: a store of one conversation is smaller than that.
+    # 1 MB of log instead of 4 MB: a store of one conversation is smaller than that.
     db.execute("PRAGMA wal_autocheckpoint = 256")
-    # What is pruned is overwritten, not only let go of: it may be somebody's words.
+    # Pruned data is overwritten, because it may contain prompts.
     db.execute("PRAGMA secure_delete = ON")
     distrust(db)
 
@@ -211,13 +249,22 @@ def _configure(db: sqlite3.Connection) -> None:
 @contextmanager
 def explained(path: Path, doing: str) -> Iterator[None]:
     """
-    Whatever SQLite or the operating system says, as `CaptureUnavailable` with what to do about it.
+    Turn an error of SQLite or of the operating system into `CaptureUnavailable` with a hint.
+
+    Args:
+        path: the store.
+        doing: the operation, as a verb for the message.
     """
     try:
         yield
     except sqlite3.Error as exc:
-        found, hint = diagnosis(exc, path, _DIAGNOSES, "move it away to start anew, if it stays so")
-        raise CaptureUnavailable(f"cannot {doing} the captures {path}: {found}", hint=hint) from exc
+        problem, hint = diagnosis(
+            exc, path, _DIAGNOSES, "if this happens again, move the file away to start with a new one"
+        )
+        raise CaptureUnavailable(f"cannot {doing} the captures {path}: {problem}", hint=hint) from exc
+    except BlockingIOError as exc:
+        problem, hint = _LOCKED
+        raise CaptureUnavailable(f"cannot {doing} the captures {path}: {problem}", hint=hint) from exc
     except OSError as exc:
         raise CaptureUnavailable(
             f"cannot {doing} the captures {path}: {(exc.strerror or str(exc)).lower()}",
@@ -225,14 +272,16 @@ def explained(path: Path, doing: str) -> Iterator[None]:
         ) from exc
 
 
+_LOCKED = ("another process keeps it locked", "try again, or see which process has it open (lsof)")
+
 _DIAGNOSES = (
-    ("SQLITE_BUSY", "another process keeps it locked", "try again, or see which process has it open (lsof)"),
-    ("SQLITE_CORRUPT", "the file is damaged", "move it away to start anew: mv {path} {path}.damaged"),
-    ("SQLITE_NOTADB", "the file is no SQLite database", "move it away: mv {path} {path}.old"),
-    ("SQLITE_IOERR_SHORT", "the file is shorter than it was", "move it away: mv {path} {path}.damaged"),
-    ("SQLITE_IOERR", "the disk answers with errors, or is full", "check the disk"),
-    ("SQLITE_FULL", "the disk is full", "make room: savemode captures prune --older-than 7d"),
-    ("SQLITE_READONLY", "it may not be written", "check the permissions of the file and its folder"),
+    ("SQLITE_BUSY", *_LOCKED),
+    ("SQLITE_CORRUPT", "the file is damaged", "move it away to start with a new store: mv {path} {path}.damaged"),
+    ("SQLITE_NOTADB", "the file is not an SQLite database", "move it away: mv {path} {path}.old"),
+    ("SQLITE_IOERR_SHORT", "the file was truncated", "move it away: mv {path} {path}.damaged"),
+    ("SQLITE_IOERR", "the disk reports errors, or is full", "check the disk"),
+    ("SQLITE_FULL", "the disk is full", "free some space: savemode captures prune --older-than 7d"),
+    ("SQLITE_READONLY", "it is not writable", "check the permissions of the file and its folder"),
     ("SQLITE_CANTOPEN", "it cannot be opened", "check the permissions of the file and its folder"),
-    ("SQLITE_PERM", "it may not be opened", "check the permissions of the file and its folder"),
+    ("SQLITE_PERM", "permission to open it is denied", "check the permissions of the file and its folder"),
 )

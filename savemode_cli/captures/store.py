@@ -1,10 +1,10 @@
 """
-The capture store: one exchange after another, whose bodies share what they have in common.
+The capture store: a sequence of exchanges whose bodies share common chunks.
 
-Rule of this file: an exchange is there as a whole or not at all, and a body comes back byte for byte or not at all.
+Rule of this file: an exchange is stored completely or not at all, and a body is returned byte for byte or not at all.
 
-Bodies are pieces that are stored once (see `bodies`): a turn of a conversation costs what is new in it, whatever came
-before. None refers to the turn before, so any of them can be pruned.
+Bodies are divided into chunks that are stored once (see `bodies`), so a turn of a conversation only needs space for its
+new content. No exchange depends on an earlier one, so any exchange can be pruned.
 """
 
 import sqlite3
@@ -12,24 +12,32 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from savemode_cli.captures.bodies import DAMAGED, BodyReader, BodyWriter, sweep
+from msgspec.structs import replace
+
+from savemode_cli.captures.bodies import DAMAGED, BodyReader, BodyWriter, remove_unused_chunks
 from savemode_cli.captures.file import BUSY_S, FILE_NAME, explained, file_of, identity, open_file
-from savemode_cli.core.capture import Capture, decode, encode
 from savemode_cli.core.errors import BadInput, CaptureUnavailable, SavemodeError
+from savemode_cli.core.exchange.capture import Capture, decode, encode
+from savemode_cli.core.wire.messages import MAX_BODY_BYTES
 
 _PAGE = 200
+
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+"""The largest exchange without its bodies, in bytes: a hundred times the size of one with 64 breakpoints."""
+
+_RECORD = f"CASE WHEN length(record) <= {MAX_RECORD_BYTES} THEN record END"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """
-    An exchange and its number in the store. Numbers ascend in the order in which the exchanges ended.
+    An exchange and its number in the store. The numbers ascend in the order in which the exchanges ended.
     """
 
     number: int
@@ -39,7 +47,15 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Stats:
     """
-    What a store holds. `kept_bytes` are the bodies as they come back, `file_bytes` what all of it takes on disk.
+    The size of a store.
+
+    Attributes:
+        exchanges: the number of exchanges.
+        sessions: the number of sessions.
+        kept_bytes: the length of all bodies, in bytes.
+        file_bytes: the size of the files on disk, in bytes.
+        oldest: when the oldest exchange started; None if there are none.
+        newest: when the newest exchange started; None if there are none.
     """
 
     exchanges: int
@@ -53,7 +69,13 @@ class Stats:
 @dataclass(frozen=True, slots=True)
 class Filter:
     """
-    Which exchanges: started at or after `since` and before `until`, in a session whose key begins so, of this model.
+    Selects exchanges. None selects all.
+
+    Attributes:
+        since: only exchanges that started at this time or later.
+        until: only exchanges that started before this time.
+        session: only sessions whose key starts with this.
+        model: only this model.
     """
 
     since: datetime | None = None
@@ -63,16 +85,16 @@ class Filter:
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """
-        The conditions, and their values.
+        The SQL conditions, and the values of their parameters.
         """
-        given = (
+        filters = (
             ("started_at >= :since", "since", self.since and _text(self.since)),
             ("started_at < :until", "until", self.until and _text(self.until)),
             ("substr(session, 1, length(:session)) = :session", "session", self.session),
             ("model = :model", "model", self.model),
         )
-        conditions = "".join(f" AND {text}" for text, _, value in given if value is not None)
-        return conditions, {name: value for _, name, value in given if value is not None}
+        conditions = "".join(f" AND {text}" for text, _, value in filters if value is not None)
+        return conditions, {name: value for _, name, value in filters if value is not None}
 
 
 EVERYTHING = Filter()
@@ -80,12 +102,12 @@ EVERYTHING = Filter()
 
 class CaptureStore:
     """
-    An open store. One thread at a time is in it; several processes may have it open. Close it.
+    An open store. Threads take turns in it, and several processes may have it open. Close it after use.
     """
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         """
-        Use `open` or `make`.
+        Use `open` or `make` instead.
         """
         self.path = path
         self._db = db
@@ -97,11 +119,15 @@ class CaptureStore:
     @classmethod
     def open(cls, path: Path, *, busy_s: float = BUSY_S) -> Self:
         """
-        The store in a folder, or the one that a file is.
+        Open a store.
+
+        Args:
+            path: the folder of the store, or its file.
+            busy_s: how long to wait for other processes, in seconds.
 
         Raises:
-            CaptureUnavailable: there is none, it cannot be opened, or not safely.
-            CaptureTooNew: a newer savemode made it.
+            CaptureUnavailable: there is no store, or it cannot be opened safely.
+            CaptureTooNew: a newer savemode wrote it.
         """
         with explained(path, "open"):
             file = file_of(path)
@@ -110,11 +136,16 @@ class CaptureStore:
     @classmethod
     def make(cls, folder: Path, *, busy_s: float = BUSY_S) -> Self:
         """
-        The store in a folder, made if it is not there.
+        Open the store in a folder, and create it if it does not exist.
+
+        Args:
+            folder: the folder.
+            busy_s: how long to wait for other processes, in seconds.
 
         Raises:
-            CaptureUnavailable: it cannot be made or opened, or not safely.
-            CaptureTooNew: a newer savemode made it.
+            ConfigError: the folder cannot be used for captures.
+            CaptureUnavailable: the store cannot be created or opened safely.
+            CaptureTooNew: a newer savemode wrote it.
         """
         with explained(folder, "open"):
             file = folder / FILE_NAME
@@ -123,38 +154,43 @@ class CaptureStore:
     @property
     def replaced(self) -> bool:
         """
-        Whether another file, or none, is now where the one that is open was. What is appended to it would be lost.
+        Whether the open file is no longer at its path: it was deleted, moved or replaced. Exchanges written to it would
+        be lost.
         """
         return identity(self.path) != self._identity
 
     def close(self) -> None:
         """
-        Let go of the file. Harmless when repeated.
+        Close the file. More calls do nothing.
         """
         with self._lock:
             self._db.close()
 
     def append(self, capture: Capture) -> int:
         """
-        Write one exchange; its number.
+        Write one exchange.
+
+        Returns:
+            Its number.
 
         Raises:
-            CaptureUnavailable: it could not be written, and nothing of it is there.
+            CaptureUnavailable: it could not be written; no part of it is stored.
         """
-        record = zlib.compress(encode(capture))
+        record = _encoded(capture)
         exchange = capture.exchange
-        cache = f"{exchange.session} {exchange.model}"
+        call = exchange.call
+        cache = f"{call.session} {call.model}"
         request, response = capture.request_body, capture.response_body
         with self._writing("write to"):
             self._writer.begin()
             values = (
                 _text(exchange.started_at),
-                exchange.session,
-                exchange.model,
+                call.session,
+                call.model,
                 exchange.id,
                 len(request or b"") + len(response or b""),
-                None if request is None else self._writer.put(request, cache),
-                None if response is None else self._writer.put(response),
+                None if request is None else self._writer.write(request, cache),
+                None if response is None else self._writer.write(response),
                 record,
             )
             number = self._db.execute(
@@ -162,40 +198,42 @@ class CaptureStore:
                 " response_piece, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             ).lastrowid
-        self._writer.done()
-        assert number is not None  # noqa: S101 - an INSERT has one
+        self._writer.committed()
+        assert number is not None  # noqa: S101 - every INSERT has a row ID
         return number
 
     def rows(
         self, which: Filter = EVERYTHING, damaged: "Callable[[int, SavemodeError], None] | None" = None
     ) -> Iterator[Row]:
         """
-        The exchanges without their bodies, in order. Memory does not grow with their number, and nobody waits for the
-        reader. `damaged` is told of each that cannot be read; without it the first one raises.
+        The exchanges without their bodies, in order. Memory use does not grow with their number, and writers do not wait
+        for the reader.
+
+        Args:
+            which: selects exchanges.
+            damaged: called with the number and the error of each exchange that cannot be read; None: the first such error
+                is raised.
 
         Raises:
             CaptureUnavailable: the store cannot be read.
         """
-        conditions, values = which.sql()
-        query = f"SELECT id, record FROM exchanges WHERE id > :last{conditions} ORDER BY id LIMIT {_PAGE}"  # noqa: S608
-        last = 0
-        while True:
-            with self._reading():
-                page = self._db.execute(query, values | {"last": last}).fetchall()
-            if not page:
-                return
-            for number, record in page:
-                found = _unless_damaged(number, damaged, partial(_decoded, record))
-                if found is not None:
-                    yield Row(number, found)
-            last = page[-1][0]
+        yield from self._each(which, damaged, self._get_row)
 
     def captures(
         self, which: Filter = EVERYTHING, damaged: "Callable[[int, SavemodeError], None] | None" = None
     ) -> Iterator[Row]:
         """
-        The same with their bodies, one at a time. What is pruned meanwhile is left out.
+        The exchanges with their bodies, one at a time; the arguments and errors are those of `rows`. Exchanges that are
+        pruned during the read are left out.
         """
+        yield from self._each(which, damaged, self._get)
+
+    def _each(
+        self,
+        which: Filter,
+        damaged: "Callable[[int, SavemodeError], None] | None",
+        read: Callable[[int], Capture | None],
+    ) -> Iterator[Row]:
         conditions, values = which.sql()
         query = f"SELECT id FROM exchanges WHERE id > :last{conditions} ORDER BY id LIMIT {_PAGE}"  # noqa: S608
         last = 0
@@ -205,9 +243,9 @@ class CaptureStore:
             if not page:
                 return
             for number in page:
-                found = _unless_damaged(number, damaged, partial(self._get, number))
-                if found is not None:
-                    yield Row(number, found)
+                capture = _unless_damaged(number, damaged, partial(read, number))
+                if capture is not None:
+                    yield Row(number, capture)
             last = page[-1]
 
     def get(self, number: int) -> Capture:
@@ -215,17 +253,17 @@ class CaptureStore:
         One exchange with its bodies.
 
         Raises:
-            BadInput: there is none of this number, or it is damaged.
+            BadInput: there is no exchange with this number, or it is damaged.
             CaptureUnavailable: the store cannot be read.
         """
-        found = self._get(number)
-        if found is None:
+        capture = self._get(number)
+        if capture is None:
             raise BadInput(f"there is no exchange {number} in {self.path}", hint="savemode captures list")
-        return found
+        return capture
 
     def number_of(self, request_id: str) -> int | None:
         """
-        The number of the exchange with this id, as request lines and receipts name it.
+        The number of the exchange with this request ID, which request lines and receipts show; None if there is none.
         """
         with self._reading():
             found = self._db.execute("SELECT id FROM exchanges WHERE request_id = ?", (request_id,)).fetchone()
@@ -233,8 +271,13 @@ class CaptureStore:
 
     def prune(self, before: datetime | None = None) -> int:
         """
-        Remove what started before a time, None: everything; how many exchanges that were. Their space is given back, and
-        what stood in it is overwritten.
+        Remove exchanges. Their space is returned to the system, and their data is overwritten.
+
+        Args:
+            before: remove exchanges that started before this time; None: all.
+
+        Returns:
+            How many exchanges were removed.
 
         Raises:
             CaptureUnavailable: nothing was removed.
@@ -243,16 +286,16 @@ class CaptureStore:
         with self._writing("prune"):
             removed = self._db.execute(f"DELETE FROM exchanges{condition}", values).rowcount  # noqa: S608
             if removed:
-                sweep(self._db)
+                remove_unused_chunks(self._db)
         if removed:
             with explained(self.path, "prune"), self._lock:
-                self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
+                self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would free only one page
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return removed
 
     def stats(self) -> Stats:
         """
-        How much there is.
+        The size of the store.
         """
         with self._reading():
             count, sessions, kept, oldest, newest = self._db.execute(
@@ -260,21 +303,28 @@ class CaptureStore:
                 " max(started_at) FROM exchanges"
             ).fetchone()
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
-        size = sum(one.stat().st_size for one in files if one.exists())
+        size = sum(file.stat().st_size for file in files if file.exists())
         return Stats(count, sessions, kept, size, _time(oldest), _time(newest))
+
+    def _get_row(self, number: int) -> Capture | None:
+        with self._reading():
+            found = self._db.execute(f"SELECT {_RECORD} FROM exchanges WHERE id = ?", (number,)).fetchone()  # noqa: S608
+        return None if found is None else _decoded(found[0])
 
     def _get(self, number: int) -> Capture | None:
         with self._reading():
-            # A transaction: what it reads of a body and its pieces is of one moment, whatever is pruned meanwhile.
+            # In one transaction, a concurrent prune cannot remove chunks of the body during the read.
             self._db.execute("BEGIN")
             try:
                 found = self._db.execute(
-                    "SELECT record, kept_bytes, request_piece, response_piece FROM exchanges WHERE id = ?", (number,)
+                    f"SELECT {_RECORD}, kept_bytes, request_piece, response_piece FROM exchanges WHERE id = ?",  # noqa: S608
+                    (number,),
                 ).fetchone()
                 if found is None:
                     return None
                 record, kept_bytes, *roots = found
-                bodies = [None if root is None else self._reader.body(root, kept_bytes) for root in roots]
+                max_bytes = min(kept_bytes, MAX_BODY_BYTES) if isinstance(kept_bytes, int) else 0
+                bodies = [None if root is None else self._reader.body(root, max_bytes) for root in roots]
             finally:
                 self._db.execute("COMMIT")
         return replace(_decoded(record), request_body=bodies[0], response_body=bodies[1])
@@ -287,7 +337,7 @@ class CaptureStore:
     @contextmanager
     def _writing(self, doing: str) -> Iterator[None]:
         """
-        All of it or nothing. IMMEDIATE: waiting for another writer is at the start, where it is harmless.
+        A transaction, committed completely or not at all. IMMEDIATE waits for other writers at its start.
         """
         with self._lock, explained(self.path, doing):
             self._db.execute("BEGIN IMMEDIATE")
@@ -295,16 +345,35 @@ class CaptureStore:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:  # SQLite ends it itself where the disk is full
+                if self._db.in_transaction:  # SQLite has already ended it if the disk is full
                     self._db.execute("ROLLBACK")
                 raise
 
 
-def _decoded(record: bytes) -> Capture:
+def _encoded(capture: Capture) -> bytes:
+    """
+    The compressed record of a capture.
+
+    Raises:
+        CaptureUnavailable: it would be too large to read back.
+    """
+    record = encode(capture)
+    if len(record) > MAX_RECORD_BYTES or any(
+        body is not None and len(body) > MAX_BODY_BYTES for body in (capture.request_body, capture.response_body)
+    ):
+        raise CaptureUnavailable("an exchange is too large to be captured", hint="other exchanges are captured")
+    return zlib.compress(record)
+
+
+def _decoded(record: Any) -> Capture:
+    unpack = zlib.decompressobj()
     try:
-        return decode(zlib.decompress(record))
-    except zlib.error as error:
+        text = unpack.decompress(record, MAX_RECORD_BYTES + 1)
+    except (zlib.error, TypeError) as error:
         raise BadInput(f"a capture is damaged: {error}", hint=DAMAGED) from error
+    if len(text) > MAX_RECORD_BYTES or not unpack.eof:
+        raise BadInput("a capture is damaged: its record is too large, or truncated", hint=DAMAGED)
+    return decode(text)
 
 
 def _unless_damaged(
@@ -323,5 +392,8 @@ def _text(when: datetime) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _time(text: Any) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"a time in the captures is damaged: {error}", hint=DAMAGED) from error

@@ -1,8 +1,8 @@
 """
-The command `savemode`: registration, and what an error looks like.
+The command `savemode`: its help, its exit codes, and the form of an error.
 
-Rule of this file: a command is a plain function in a file of its own; nothing heavy is imported before it is used.
-To add a subcommand: `cli/<name>.py` with one function, one line below, one section in the README.
+Rule of this file: it knows no command. The commands are in the table `COMMANDS`, and heavy modules are imported when
+they are used.
 """
 
 import errno
@@ -13,80 +13,38 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from savemode_cli.cli import (
-    budget,
-    captures,
-    demo,
-    diff_request,
-    doctor,
-    options,
-    prices,
-    replay,
-    run,
-    serve,
-    simulate_budget,
-    simulate_upstream,
-)
+from savemode_cli.cli.command_group import CommandGroup
+from savemode_cli.cli.screen import echo, guard_tracebacks
 from savemode_cli.core.errors import SavemodeError
+from savemode_cli.views.printable import printable
+
+_MAX_ERROR = 2000
+"""The most characters of an error: about 25 lines of a terminal."""
 
 app = typer.Typer(
     name="savemode",
-    help="See and upgrade what Anthropic Messages API calls cache: a local proxy and its tools.",
+    cls=CommandGroup,
+    help="Cut and cap what your Anthropic Messages API calls cost: a local proxy and its tools.\n\nTry: savemode demo",
     rich_markup_mode=None,
     add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("serve", cls=options.Command)(serve.serve)
-app.command(
-    "run", cls=options.Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)(run.run)
-app.command("diff-request")(diff_request.diff_request)
-app.command("simulate-budget")(simulate_budget.simulate_budget)
-app.command("replay")(replay.replay)
-app.command("simulate-upstream", epilog=simulate_upstream.FAULTS)(simulate_upstream.simulate_upstream)
-app.command("prices")(prices.prices)
-app.command("doctor")(doctor.doctor)
-
-budgets = typer.Typer(
-    help="See the caps, what is spent and held under them; raise, lift and free them.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
-budgets.command("show")(budget.show)
-# Or a negative amount would be an unknown option.
-budgets.command("set", context_settings={"ignore_unknown_options": True})(budget.set_budget)
-budgets.command("drop")(budget.drop)
-budgets.command("allow")(budget.allow)
-budgets.command("release")(budget.release)
-app.add_typer(budgets, name="budget")
-
-kept = typer.Typer(
-    help="See what `--capture` has kept; export it, and remove it.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
-kept.command("list")(captures.list_captures)
-kept.command("show")(captures.show)
-kept.command("export")(captures.export)
-kept.command("prune")(captures.prune)
-app.add_typer(kept, name="captures")
 
 
 def _version(value: bool) -> None:
     if value:
         from savemode_cli import __version__
 
-        typer.echo(f"savemode {__version__}")
+        echo(f"savemode {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -94,8 +52,9 @@ def _options(
 
 def main() -> NoReturn:
     """
-    Run the command and leave with its exit code: 0 done, 1 a negative answer, 2 misuse, 130 interrupted.
+    Run the command and exit with its exit code: 0 done, 1 a negative answer, 2 wrong use, 130 interrupted.
     """
+    guard_tracebacks()
     try:
         code = app(prog_name="savemode", standalone_mode=False)
     except SavemodeError as error:
@@ -154,19 +113,25 @@ def fail(message: str, hint: str = "", code: str = "") -> int:
     """
     Say what is wrong in one `error:` line and, below it, what to do; the exit code for it.
     """
-    from savemode_cli.views.terminal import printable
-
-    typer.echo(f"error: {printable(message)}" + (f" [{code}]" if code else ""), err=True)
+    echo(f"error: {_bounded(message)}" + (f" [{code}]" if code else ""), err=True)
     if hint:
-        typer.echo(f"  {printable(hint)}", err=True)
+        echo(f"  {_bounded(hint)}", err=True)
     return 2
+
+
+def _bounded(text: str) -> str:
+    """
+    A text on one line: of what a file holds, a name or a value may be as long as the file.
+    """
+    shown = printable(text)
+    return shown if len(shown) <= _MAX_ERROR else f"{shown[: _MAX_ERROR // 2]} ... {shown[-_MAX_ERROR // 2 :]}"
 
 
 def _misused(error: Exception) -> int:
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(message)
+        echo(message)
         return 0
     command = context.command_path if context is not None else "savemode"
     return fail(message.rstrip("."), f"see {command} --help", "usage")

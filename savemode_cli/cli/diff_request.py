@@ -1,261 +1,229 @@
 """
-`savemode diff-request`: what would change in one request body, and why not elsewhere.
+`savemode diff-request`: what savemode would change in one request, and why the rest stays as it is.
 
-Rule of this file: it judges nothing; it finds the body in what it was given, and asks the core as `serve` does.
+Rule of this file: it decides nothing. A reader finds the request in the input, and the core decides as it does for `serve`.
 """
 
-import codecs
-import json
-import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savemode_cli.cli import options
+from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.screen import console, echo, echo_json, write_bytes
 from savemode_cli.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from savemode_cli.core.caller import Caller
+    from savemode_cli.config import Settings
+    from savemode_cli.core.diagnosis.comparison import Comparison
+    from savemode_cli.core.replay.recording import Call
+    from savemode_cli.core.wire.caller import Headers
     from savemode_cli.views.diff import Report
-
-
-_ESCAPES = rb"(?i)\\(?:ud[89ab]..\\ud[c-f]..|(ud[89a-f]..)|.)"
-"""Every escape in a JSON text in turn, a pair of surrogates as one; the group is half of a pair."""
+    from savemode_cli.views.request_difference import Shown
 
 
 def diff_request(
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="A body, a {body: ...} wrapper or a HAR; - is stdin.")],
-    product: options.Product = None,
-    ttl_policy: options.TtlPolicy = None,
-    compat: options.Compat = None,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|-",
+            help="A request body, or a recording or folder of captures that replay reads; - is stdin.",
+        ),
+    ],
+    flags: Flags,
+    nth: Annotated[int, typer.Option(min=1, metavar="N", help="Which model call of a recording; the first is 1.")] = 1,
     provider: Annotated[str | None, typer.Option(help="anthropic or bedrock.  [default: anthropic]")] = None,
-    flag: Annotated[list[str] | None, typer.Option(help="A flag of the caller, NAME=VALUE; may repeat.")] = None,
-    debug: options.Debug = None,
-    allow_bedrock: options.AllowBedrock = None,
-    no_beta_header: options.NoBetaHeader = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report for machines.")] = False,
-    as_patch: Annotated[bool, typer.Option("--json-patch", help="Print only the change, as RFC 6902.")] = False,
-    output: Annotated[str | None, typer.Option(help="Write the body as it would be sent; - is stdout.")] = None,
-    headers: Annotated[bool, typer.Option("--headers", help="Also show the changes of the headers.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 if the body would change.")] = False,
-    config: options.Config = None,
+    flag: Annotated[list[str] | None, typer.Option(help="A flag of the caller, NAME=VALUE; can be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Output JSON.")] = False,
+    as_patch: Annotated[
+        bool, typer.Option("--json-patch", help="Output only the change, as a JSON Patch (RFC 6902).")
+    ] = False,
+    output: Annotated[
+        str | None, typer.Option(help="Write the body that would be sent to this file; - is stdout.")
+    ] = None,
+    headers: Annotated[bool, typer.Option("--headers", help="Also show the changed headers.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 if the body would change, or with --against lost its prefix.")
+    ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OTHER", help="Show where this request differs from an earlier one, as the cache sees it."
+        ),
+    ] = None,
+    against_nth: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Which model call of OTHER.  [default: the one before --nth in FILE, else 1]"
+        ),
+    ] = None,
+    no_text: Annotated[bool, typer.Option("--no-text", help="With --against, show no text of the requests.")] = False,
 ) -> None:
     """
-    Show what would change in a request body if the gate were open: where, why, and why not elsewhere.
+    Show what would change in a request body if the gate were open, or where it differs from an earlier request.
     """
-    from savemode_cli.config import load
-
+    if against is None and (against_nth is not None or no_text):
+        raise BadInput(
+            "--against-nth and --no-text need --against", hint="diff-request after.json --against before.json"
+        )
+    if against is not None:
+        if output is not None or as_patch or headers:
+            raise BadInput(
+                "--against cannot be used with --output, --json-patch or --headers", hint="--json is for programs"
+            )
+        nth_before = against_nth or (max(nth - 1, 1) if against == file else 1)
+        compared = compare_calls(_call(against, nth_before), _call(file, nth), as_json=as_json, with_text=not no_text)
+        if check and compared.loses:
+            raise typer.Exit(1)
+        return
     if output == "-" and (as_json or as_patch):
-        raise BadInput("--output - and a report would both go to stdout", hint="give --output a file")
-    settings = load(
-        {
-            "product": product,
-            "ttl_policy": ttl_policy,
-            "compat": compat,
-            "debug": debug,
-            "allow_bedrock": allow_bedrock,
-            "beta_header": options.negated(no_beta_header),
-        },
-        config=config,
-    )
-    body = body_in(_read(file), "stdin" if file == "-" else file)
-    report = _judge(body, file, settings, provider, flag or [])
+        raise BadInput(
+            "--output - and the report would both go to stdout", hint="write the body to a file: --output FILE"
+        )
+    settings = flags.settings()
+    given = _headers(provider, flag or [])
+    call = _call(file, nth)
+    report = report_of(replace(call, headers=(*call.headers, *given)), settings)
     if output is not None:
         _write(output, report.done.body)
     if as_patch:
         from savemode_cli.views.diff import json_patch
 
-        typer.echo(json.dumps(json_patch(report.done.edits)))
-    elif as_json:
-        from savemode_cli.views.diff import to_json
-
-        typer.echo(json.dumps(to_json(report), indent=2))
-    elif output != "-":
-        _show(report, headers=headers)
+        echo_json(json_patch(report.done.edits), indent=None)
+    elif output != "-" or as_json:
+        print_report(report, as_json=as_json, headers=headers)
     if check and report.done.edits:
         raise typer.Exit(1)
 
 
-def body_in(raw: bytes, name: str) -> bytes:
+def report_of(call: "Call", settings: "Settings") -> "Report":
     """
-    The request body in a file: the file itself, the value of `body`, or the first messages call of a HAR, as it stands.
+    What `serve` would change in a request.
 
-    Raises:
-        BadInput: the file is not JSON, with the place; or holds no request body.
+    Args:
+        call: the request, from a recording or from the command line.
+        settings: the settings of the command.
     """
-    import msgspec
-
-    read = _object(raw, name)
-    if "messages" in read:
-        return raw
-    if "body" in read:
-        inner = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["body"]
-        text = read["body"]
-        return _checked(
-            text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(inner), f"{name} (body)"
-        )
-    text = _har_text(read)
-    if text is not None:
-        return _checked(text.encode("utf-8", "surrogatepass"), f"{name} (postData.text)")
-    if "log" in read or "request" in read:
-        raise BadInput(f"{name}: no messages call in this HAR", hint="it needs a request whose postData.text is a body")
-    return raw
-
-
-def _checked(body: bytes, name: str) -> bytes:
-    _object(body, name)
-    return body
-
-
-def _object(raw: bytes, name: str) -> dict[str, Any]:
-    read = _parsed(raw, name)
-    if not isinstance(read, dict):
-        raise BadInput(f"{name}: expected a JSON object, found {_named(read)}", hint="give a Messages API request body")
-    return read
-
-
-def _parsed(raw: bytes, name: str) -> Any:
-    """
-    The JSON value in a file. The standard library's parser says best where it went wrong, msgspec is the one that counts.
-    """
-    import msgspec
-
-    try:
-        return msgspec.json.decode(raw)
-    except RecursionError:
-        raise BadInput(
-            f"{name}: nested too deeply to be read", hint="the proxy would send this body as it is"
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        place, what = _place_of_error(raw, str(error))
-        raise BadInput(f"{name}{place}: not valid JSON: {what}", hint="the API would refuse this body") from None
-
-
-def _place_of_error(raw: bytes, message: str) -> tuple[str, str]:
-    """
-    `:line:column`, empty if it is not known, and the cause.
-    """
-    if not raw.strip():
-        return "", "the file is empty"
-    if raw.startswith(codecs.BOM_UTF8):
-        return ":1:1", "a byte order mark stands before the text"
-    try:
-        json.loads(raw.decode())
-    except json.JSONDecodeError as error:
-        return f":{error.lineno}:{error.colno}", error.msg.lower().removesuffix(" at")
-    except UnicodeDecodeError as error:
-        return _line_and_column(raw, error.start), "a byte that is not UTF-8"
-    except RecursionError:
-        return "", "nested too deeply"
-    return _place_of_stricter_error(raw, message)
-
-
-def _place_of_stricter_error(raw: bytes, message: str) -> tuple[str, str]:
-    """
-    The same for what only the stricter parser minds: NaN, lone surrogates, numbers out of range.
-    """
-    import re
-
-    for escape in re.finditer(_ESCAPES, raw):
-        if escape[1] is not None:
-            return _line_and_column(raw, escape.start()), "half of a surrogate pair"
-    offset = re.search(r"\(byte (\d+)\)", message)
-    what = (message.partition(": ")[2] or message).partition(" (byte")[0].partition(" - at ")[0]
-    return _line_and_column(raw, int(offset[1])) if offset else "", what.lower()
-
-
-def _line_and_column(raw: bytes, offset: int) -> str:
-    before = raw[:offset]
-    line = before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")
-    return f":{before.count(bytes([10])) + 1}:{len(line) + 1}"
-
-
-def _har_text(read: dict[str, Any]) -> str | None:
-    entries = read["log"].get("entries", []) if isinstance(read.get("log"), dict) else [read]
-    for entry in entries if isinstance(entries, list) else []:
-        request = entry.get("request") if isinstance(entry, dict) else None
-        if not isinstance(request, dict) or not isinstance(request.get("postData"), dict):
-            continue
-        text = request["postData"].get("text")
-        if isinstance(text, str) and '"messages"' in text:
-            return text
-    return None
-
-
-def _named(value: object) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _judge(body: bytes, name: str, settings: Any, provider: str | None, flags: list[str]) -> "Report":
     from savemode_cli.config import override_value
-    from savemode_cli.core.gate import gate
-    from savemode_cli.core.messages import facts
-    from savemode_cli.core.transform import transform
+    from savemode_cli.core.replay.bodies import judged
+    from savemode_cli.core.upgrade.gate import gate
+    from savemode_cli.core.wire.messages import with_beta
     from savemode_cli.views.diff import Report
 
-    caller = _caller(settings, provider, flags)
-    known = facts(body)
-    done = transform(body, settings.policy, caller, known)
-    changes: list[tuple[str, str | None, str | None]] = []
-    if done.edits and settings.beta_header:
-        from savemode_cli.core.messages import with_beta
-
-        changes.append(("anthropic-beta", None, with_beta(None)))
+    judgement = judged(call, settings.policy, settings.product, settings.products)
+    beta = b", ".join(value for name, value in call.headers if name == b"anthropic-beta").decode("latin-1") or None
+    changed = judgement.upgraded > 0 and settings.beta_header and with_beta(beta) != beta
     return Report(
-        name="stdin" if name == "-" else Path(name).name,
-        original=body,
-        known=known,
-        done=done,
-        gate=gate(caller.flags, override_value(), debug=settings.debug),
-        product=caller.product,
+        name=call.place,
+        original=call.body,
+        known=judgement.known,
+        done=judgement.done,
+        gate=gate(judgement.caller.flags, override_value(), debug=settings.debug),
+        product=judgement.caller.product,
         policy=settings.ttl_policy,
-        headers=changes,
+        headers=[("anthropic-beta", beta, with_beta(beta))] if changed else [],
     )
 
 
-def _caller(settings: Any, provider: str | None, flags: list[str]) -> "Caller":
-    from savemode_cli.core.caller import PROVIDERS, read_caller
+def compare_calls(before: "Call", after: "Call", *, as_json: bool, with_text: bool = True) -> "Comparison":
+    """
+    Print where two requests differ, as the cache sees it.
+
+    Args:
+        before: the earlier request.
+        after: the later one.
+        as_json: whether to output JSON.
+        with_text: whether texts are shown.
+    """
+    from savemode_cli.views.request_difference import show, to_json
+
+    shown = compared(before, after, with_text=with_text)
+    if as_json:
+        echo_json(to_json(shown))
+    else:
+        show(shown, console())
+    return shown.comparison
+
+
+def compared(before: "Call", after: "Call", *, with_text: bool = True) -> "Shown":
+    """
+    Where two requests differ.
+
+    Raises:
+        BadInput: one of them cannot be compared; the message names it.
+    """
+    from savemode_cli.core.diagnosis.comparison import compare_bodies, request_problem
+    from savemode_cli.views.request_difference import Shown
+
+    for call in (before, after):
+        problem = request_problem(call.body)
+        if problem:
+            raise BadInput(f"{call.place}: {problem}", hint="give two bodies of the Messages API")
+    return Shown(compare_bodies(before.body, after.body), before.place, after.place, with_text)
+
+
+def print_report(report: "Report", *, as_json: bool = False, headers: bool = False) -> None:
+    """
+    Print a report, as text or as JSON.
+    """
+    from savemode_cli.views.diff import show, to_json
+
+    if as_json:
+        echo_json(to_json(report))
+    else:
+        show(report, console(), headers=headers)
+
+
+def _call(file: str, nth: int) -> "Call":
+    from savemode_cli.readers.one_call import nth_call
+    from savemode_cli.readers.problems import Problems
+
+    problems = Problems()
+    call = nth_call(file, sys.stdin.buffer, nth, problems)
+    if problems.count:
+        records = "1 record" if problems.count == 1 else f"{problems.count:,} records"
+        echo(f"warning: {records} before this call cannot be read; {problems.named[0]}", err=True)
+    return call
+
+
+def _headers(provider: str | None, flags: list[str]) -> "Headers":
+    """
+    The request headers that the options set.
+    """
+    from savemode_cli.core.wire.caller import PROVIDERS
 
     headers: list[tuple[bytes, bytes]] = []
     for flag in flags:
-        name, found, value = flag.partition("=")
-        if not found or not name:
-            raise BadInput(f"--flag {flag!r} is not NAME=VALUE", hint="like --flag llm-gateway-cost-controls=true")
+        name, equals, value = flag.partition("=")
+        if not equals or not name:
+            raise BadInput(
+                f"--flag {flag!r} is not NAME=VALUE", hint="for example --flag llm-gateway-cost-controls=true"
+            )
         headers.append((f"x-posthog-flag-{name}".lower().encode(), value.encode()))
     if provider is not None:
         if provider.strip().lower() not in PROVIDERS:
-            raise BadInput(f"--provider is {provider!r}", hint=f"give {' or '.join(PROVIDERS)}")
+            raise BadInput(
+                f"--provider must be {' or '.join(PROVIDERS)} (got {provider!r})", hint="like --provider bedrock"
+            )
         headers.append((b"x-posthog-provider", provider.encode()))
-    return read_caller(headers, settings.product, settings.products)
-
-
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BadInput(f"cannot read {file}: {reason}", hint="give a file, or - for stdin") from None
+    return headers
 
 
 def _write(output: str, body: bytes) -> None:
     """
-    Write the body; a file appears whole or not at all.
+    Write the body. A file is replaced as a whole, so that it is never incomplete.
     """
     if output == "-":
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
+        write_bytes(body)
         return
-    # Where a link leads, not the link itself, gets the new content.
+    # Write to the file that a symbolic link points to; keep the link.
     target = Path(output).resolve()
     try:
         if target.exists() and not target.is_file():
-            target.write_bytes(body)  # a device or a pipe: replacing /dev/null would be a surprise
+            target.write_bytes(body)  # a device or a pipe: do not replace /dev/null with a file
         else:
             _replace(target, body)
     except OSError as error:
@@ -270,15 +238,3 @@ def _replace(target: Path, body: bytes) -> None:
         if target.exists():
             file.chmod(target.stat().st_mode)
         file.replace(target)
-
-
-def _show(report: "Report", *, headers: bool) -> None:
-    from rich.console import Console
-
-    from savemode_cli.cli.serve import wants_colour
-    from savemode_cli.views.diff import show
-
-    colour = wants_colour(sys.stdout)
-    columns = os.environ.get("COLUMNS", "")
-    width = None if sys.stdout.isatty() else int(columns) if columns.isdecimal() and int(columns) else 80
-    show(report, Console(no_color=not colour, force_terminal=colour, width=width, highlight=False), headers=headers)

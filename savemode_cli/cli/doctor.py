@@ -1,80 +1,78 @@
 """
-`savemode doctor`: whether everything that a proxy needs is there, and what to do where it is not.
+`savemode doctor`: check everything that a proxy needs, and print what to do about each problem.
 
-Rule of this file: a check looks, changes nothing, and answers with findings. To add one: a function below, its name in
-`_CHECKS`. What is read of the environment are names, never values.
+Rule of this file: a check changes nothing and yields findings. To add a check, write a function below and add its name to
+`_CHECKS`. Checks read the names of environment variables, never print their values.
 """
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savemode_cli.cli import options
+from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.screen import console, echo_json
 
 if TYPE_CHECKING:
     from savemode_cli.config import Settings
+    from savemode_cli.core.errors import ConfigError
     from savemode_cli.views.doctor import Finding, Level
 
 _PATIENCE_S = 5.0
 _OLD_DAYS = 60
-"""Prices change every month or two; older ones than this have likely missed a change."""
+"""In days. Prices change every month or two, so an older price list has probably missed a change."""
 
 
 def doctor(
-    host: options.Host = None,
-    port: options.Port = None,
-    upstream: options.Upstream = None,
-    debug: options.Debug = None,
-    ledger: options.LedgerUrl = None,
-    price_file: options.PriceFile = None,
-    config: options.Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings for machines.")] = False,
+    flags: Flags,
+    as_json: Annotated[bool, typer.Option("--json", help="Output JSON.")] = False,
 ) -> None:
     """
-    Look at config, port, upstream, gate, prices, ledger and clients; say what to mend. Exit 1 if anything.
+    Check config, port, upstream, gate, prices, ledger and clients. Exit with 1 if there is a problem.
     """
     from savemode_cli import __version__
     from savemode_cli.views.doctor import show, to_json, warnings
 
-    flags = {"host": host, "port": port, "upstream": upstream, "debug": debug, "ledger": ledger}
-    found = list(_findings({**flags, "price_file": price_file}, config))
+    findings = list(_findings(flags))
     if as_json:
-        typer.echo(json.dumps(to_json(found, __version__), indent=2))
+        echo_json(to_json(findings, __version__))
     else:
-        from savemode_cli.cli.screen import console
-
-        show(found, __version__, console())
-    if warnings(found):
+        show(findings, __version__, console())
+    if warnings(findings):
         raise typer.Exit(1)
 
 
-def _findings(flags: dict[str, object], config: Path | None) -> "Iterator[Finding]":
-    from savemode_cli.config import load, sources
-    from savemode_cli.core.errors import ConfigError
+def _findings(flags: Flags) -> "Iterator[Finding]":
+    from savemode_cli.config import load, variables
+    from savemode_cli.core.errors import SavemodeError
     from savemode_cli.views.doctor import Finding
 
-    try:
-        settings = load(flags, config=config)
-    except ConfigError as error:
-        # Nothing else can be looked at: what the other checks would say is true of settings that nobody asked for.
-        yield Finding("WARN", "config", error.message, error.hint)
-        return
-    named = sources(config)
-    yield Finding("OK", "config", ", ".join(named) if named else "defaults: no file, no SAVEMODE_ variable")
+    faults: list[ConfigError] = []
+    settings = load(flags.given, config=flags.config, faults=faults)
+    for fault in faults:
+        yield Finding("WARN", "config", fault.message, fault.hint)
+    if faults:
+        yield Finding("INFO", "config", "the checks below ignore the options that cannot be used")
+    else:
+        named = [str(file) for file in settings.files] + variables()
+        yield Finding("OK", "config", "; ".join(named) if named else "defaults (no config file, no SAVEMODE_ variable)")
+    if settings.untrusted is not None:
+        yield Finding("WARN", "trust", str(settings.untrusted), settings.untrusted.advice)
     for check in _CHECKS:
-        yield from check(settings)
+        try:
+            yield from check(settings)
+        except SavemodeError as error:
+            yield Finding("WARN", check.__name__.strip("_"), error.message, error.hint)
 
 
 def _port(settings: "Settings") -> "Iterator[Finding]":
     """
-    Free, ours already, or somebody else's.
+    Whether the port is free, used by savemode, or used by another program.
     """
     from savemode_cli.core.errors import ConfigError
-    from savemode_cli.proxy.server import listen
+    from savemode_cli.serving.server import listen
     from savemode_cli.views.doctor import Finding
 
     place = f"{settings.host}:{settings.port}"
@@ -85,90 +83,100 @@ def _port(settings: "Settings") -> "Iterator[Finding]":
         if health is None:
             yield Finding("WARN", "port", error.message, error.hint)
             return
-        yield Finding("OK", "port", f"{place}: a savemode serves there, {health['requests']} requests so far")
-        for name, state in health.items():
-            if name in ("ledger", "captures", "telemetry", "events_file", "flags") and state != "ok":
-                yield Finding("WARN", "proxy", f"its {name}: {state}", "what it said when it happened has the details")
+        yield Finding("OK", "port", f"{place}: savemode is already running there, {health['requests']} requests so far")
+        yield from _proxy(health)
     else:
         yield Finding("OK", "port", f"{place} is free")
 
 
-def _health(settings: "Settings") -> dict[str, object] | None:
-    import httpx
+def _proxy(health: Mapping[str, Any]) -> "Iterator[Finding]":
+    """
+    The state of the running proxy: its ledger, its flags and its sinks.
+    """
+    from savemode_cli.views.doctor import Finding
+
+    counters: dict[str, dict[str, int]] = health.get("counters", {})
+    for name in ("ledger", "flags", *counters):
+        state = health.get(name, "ok")
+        if state != "ok":
+            yield Finding("WARN", "proxy", f"its {name}: {state}", "the proxy printed the details when it happened")
+        elif name in counters:
+            counts = ", ".join(f"{count:,} {what}" for what, count in counters[name].items())
+            yield Finding("OK", "proxy", f"its {name}: {counts}")
+
+
+def _health(settings: "Settings") -> dict[str, Any] | None:
+    from savemode_cli.serving.running import RunningProxy, health_of
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    try:
-        url = f"http://{host}:{settings.port}/-/health"
-        shown = {"x-savemode-token": settings.access_token} if settings.access_token else {}
-        answer = httpx.get(url, headers=shown, timeout=_PATIENCE_S, trust_env=False)
-        found = answer.json()
-    except (httpx.HTTPError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "ttl_policy" in found else None
+    health = health_of(RunningProxy(f"http://{host}:{settings.port}", 0, ""), settings.access_token)
+    return health if health is not None and "ttl_policy" in health else None
 
 
 def _upstream(settings: "Settings") -> "Iterator[Finding]":
     """
-    Any answer will do: without a key there is nothing but errors to be had.
+    Any response is enough: without a key the API only returns errors. The request is a GET, because some servers send a
+    body in response to a HEAD.
     """
-    from savemode_cli.config import proxy_for
+    from savemode_cli.cli.reach import reach
     from savemode_cli.views.doctor import Finding
 
     if settings.is_simulated:
-        yield Finding("OK", "upstream", f"{settings.upstream}: it comes with the proxy")
+        yield Finding("OK", "upstream", f"{settings.upstream}: starts with the proxy")
         return
-    via = proxy_for(settings.upstream)
-    began = datetime.now(UTC)
-    status = _status_of(settings.upstream)
-    if isinstance(status, str):
-        fix = "check the network, --upstream" + (", and the HTTP proxy that the environment names" if via else "")
-        yield Finding("WARN", "upstream", f"{settings.upstream}: {status}", fix)
-        return
-    took_ms = (datetime.now(UTC) - began).total_seconds() * 1000
-    if status >= 500:
-        text = f"{settings.upstream} answers with status {status}"
-        yield Finding("WARN", "upstream", text, "it is there, and not well: try again later, or another --upstream")
-        return
-    through = " through an HTTP proxy" if via else ""
-    yield Finding("OK", "upstream", f"{settings.upstream} answers{through} ({took_ms:.0f} ms with the connection)")
-
-
-def _status_of(url: str) -> int | str:
-    """
-    The status of an answer without a key, or why there is none: the words of an exception may hold a password.
-    """
-    import httpx
-
-    from savemode_cli.config import proxy_for
-
-    try:
-        with httpx.Client(proxy=proxy_for(url), trust_env=False, timeout=_PATIENCE_S) as client:
-            return client.head(url).status_code
-    except httpx.TimeoutException:
-        return "it did not answer in time"
-    except httpx.HTTPError:
-        return "no connection"
+    reached = reach(settings.upstream)
+    for note in reached.notes:
+        yield Finding("WARN", "network", note)
+    for name, path in reached.trusts:
+        yield Finding("OK", "network", f"trusts the certificates in {path} ({name})")
+    if reached.status is None:
+        fix = reached.fix or "check the network and --upstream"
+        yield Finding("WARN", "upstream", f"{settings.upstream}: {reached.problem}", fix)
+    elif reached.status >= 500:
+        text = f"{settings.upstream} answers with status {reached.status}{reached.way}"
+        yield Finding(
+            "WARN", "upstream", text, "the server has a problem: try again later, or use a different --upstream"
+        )
+    else:
+        text = f"{settings.upstream} answers{reached.way} ({reached.took_ms:.0f} ms with the connection)"
+        yield Finding("OK", "upstream", text)
 
 
 def _gate(settings: "Settings") -> "Iterator[Finding]":
     from savemode_cli.config import override_value
-    from savemode_cli.core.gate import FLAG, gate, gate_warning
+    from savemode_cli.core.upgrade.gate import FLAG, gate, gate_warning
     from savemode_cli.views.doctor import Finding
 
-    state = gate(None, override_value(), debug=settings.debug)
-    warning = gate_warning(override_value(), debug=settings.debug)
+    state = gate(None, override_value(), debug=settings.debug, save=settings.save)
+    warning = gate_warning(override_value(), debug=settings.debug, save=settings.save)
     if state.on:
         yield Finding("INFO", "gate", f"open for every request: {state.why}")
     elif warning is not None:
-        yield Finding("WARN", "gate", warning.text, "add --debug, or unset the variable")
+        yield Finding("WARN", "gate", warning.text, "use --save or --debug, or unset the variable")
     else:
-        yield Finding("OK", "gate", f"closed but for requests whose flag {FLAG} is true: {state.why}")
+        yield Finding("OK", "gate", f"open only for requests whose flag {FLAG} is true: {state.why}")
     products = settings.products
     if settings.ttl_policy == "product" and not products.idle_prone[settings.product]:
-        text = f"/v1/messages counts as {settings.product}, which is not idle-prone: nothing there is upgraded"
+        text = f"/v1/messages counts as {settings.product}, which is not idle-prone: its requests are not upgraded"
         yield Finding("INFO", "policy", text, "--product posthog_code, or --ttl-policy always")
     else:
         yield Finding("OK", "policy", f"ttl policy {settings.ttl_policy}, product {settings.product}")
+
+
+def _rules(settings: "Settings") -> "Iterator[Finding]":
+    """
+    Whether each rule of the table `RULES` is on. The check of the gate describes the one that upgrades cache TTLs.
+    """
+    from savemode_cli.config import OPTIONS
+    from savemode_cli.core.upgrade.rules import switched_rules
+    from savemode_cli.views.doctor import Finding
+
+    for rule in switched_rules():
+        if rule.is_on_under(settings.policy):
+            yield Finding("OK", "rules", f"{rule.name} is on: {rule.description}")
+        else:
+            flag = OPTIONS[rule.switch].flag
+            yield Finding("INFO", "rules", f"{rule.name} is off: {rule.description}", f"{flag} turns it on")
 
 
 def _prices(settings: "Settings") -> "Iterator[Finding]":
@@ -184,12 +192,12 @@ def _prices(settings: "Settings") -> "Iterator[Finding]":
     ages = [line.age_days for line in lines if line.age_days is not None]
     youngest = min(ages, default=None)
     if youngest is None:
-        yield Finding("INFO", "prices", f"{len(lines)} models; nobody says when they were checked", "savemode prices")
+        yield Finding("INFO", "prices", f"{len(lines)} models; last checked: unknown", "savemode prices")
     elif youngest > _OLD_DAYS:
         text = f"{len(lines)} models, last checked {_days(youngest)} ago"
-        yield Finding("WARN", "prices", text, "pip install --upgrade savemode genai-prices, or --price-file")
+        yield Finding("WARN", "prices", text, "pip install --upgrade savemode-cli genai-prices, or --price-file")
     else:
-        yield Finding("OK", "prices", f"{len(lines)} models, the youngest checked {_days(youngest)} ago")
+        yield Finding("OK", "prices", f"{len(lines)} models, last checked {_days(youngest)} ago")
 
 
 def _days(count: int) -> str:
@@ -198,95 +206,103 @@ def _days(count: int) -> str:
 
 def _ledger(settings: "Settings") -> "Iterator[Finding]":
     """
-    Opened only if it is there: a doctor leaves no files behind.
+    The ledger is opened only if it exists, because doctor creates no files.
     """
-    from savemode_cli.cli.budget import budgets_in_force
+    from savemode_cli.cli.budget import ask_proxies
+    from savemode_cli.cli.places import why_not_writable
     from savemode_cli.config import shown_url
+    from savemode_cli.core.budget.overview import overview
     from savemode_cli.core.errors import SavemodeError
-    from savemode_cli.core.overview import overview
     from savemode_cli.ledgers import file_of, open_ledger
     from savemode_cli.views.doctor import Finding
 
-    shown = shown_url(settings.ledger_url)
+    url = shown_url(settings.ledger_url)
     try:
         file = file_of(settings.ledger_url)
         if file is not None and not file.exists():
-            yield from _no_ledger(settings, shown, file)
+            yield from _no_ledger(settings, url, file)
             return
-        ledger = open_ledger(settings.ledger_url)
+        ledger = open_ledger(settings.ledger_url, password=settings.password_of_ledger())
         try:
-            seen = overview(budgets_in_force(settings, ledger), ledger, datetime.now(UTC))
+            in_force = ask_proxies(settings, ledger).in_force
+            seen = overview(in_force, ledger, datetime.now(UTC) + ledger.clock_offset)
+            if file is None:
+                ledger.check()
         finally:
             ledger.close()
     except SavemodeError as error:
         yield Finding("WARN", "ledger", error.message, error.hint)
         return
-    yield Finding("OK", "ledger", shown)
-    lost = sum(one.unsettled for one in seen.holds)
+    reason = "" if file is None else why_not_writable(file.parent) or why_not_writable(file, makes_folders=False)
+    if reason:
+        yield Finding("WARN", "ledger", f"{url} can be read but not written: {reason}", "make it writable")
+    else:
+        yield Finding("OK", "ledger", url)
+    lost = sum(hold.unsettled for hold in seen.holds)
     if lost:
-        text = f"{lost} holds were never settled, and count as spent"
+        text = f"{lost} holds were never settled and count as spent"
         yield Finding("WARN", "holds", text, "savemode budget show, then savemode budget release")
     if seen.refuses:
         yield Finding("WARN", "budget", "new requests are refused: a cap is reached", "savemode budget show")
     elif any(line.standing.limit.capped for line in seen.lines):
         yield Finding("OK", "budget", "new requests may start", "savemode budget show")
     else:
-        yield Finding("INFO", "budget", "no cap: spend is counted, and nothing is refused", "savemode budget set 20")
+        # No command can reach a ledger that is in the memory of the proxy.
+        fix = "savemode budget set 20" if settings.ledger_id else "savemode serve --budget 20"
+        yield Finding("INFO", "budget", "no cap: spend is counted, and no request is refused", fix)
 
 
-def _no_ledger(settings: "Settings", shown: str, file: Path) -> "Iterator[Finding]":
-    import os
-
+def _no_ledger(settings: "Settings", url: str, file: Path) -> "Iterator[Finding]":
+    from savemode_cli.cli.places import why_not_writable
     from savemode_cli.views.doctor import Finding
 
-    folder = next(one for one in file.absolute().parents if one.exists())
-    if not os.access(folder, os.W_OK):
-        text = f"{shown} does not exist, and {folder} cannot be written"
-        yield Finding("WARN", "ledger", text, "give --ledger a place of your own, or make the folder writable")
+    reason = why_not_writable(file.parent)
+    if reason:
+        text = f"{url} does not exist and cannot be created: {reason}"
+        yield Finding("WARN", "ledger", text, "give --ledger a different path, or make the folder writable")
         return
-    yield Finding("OK", "ledger", f"{shown}: none yet, the first savemode serve makes it")
+    yield Finding("OK", "ledger", f"{url}: does not exist yet; the first savemode serve creates it")
     if not settings.budgets():
-        yield Finding("INFO", "budget", "no cap: spend is counted, and nothing is refused", "savemode budget set 20")
+        yield Finding("INFO", "budget", "no cap: spend is counted, and no request is refused", "savemode budget set 20")
 
 
 def _telemetry(settings: "Settings") -> "Iterator[Finding]":
     """
-    Where events go, whether somebody is there, and what waits for the next start.
+    The findings of each sink in the table `SINKS`.
     """
+    from types import SimpleNamespace
+
+    from savemode_cli.cli.places import why_not_writable
+    from savemode_cli.cli.reach import reach
+    from savemode_cli.telemetry.sinks import SINKS
     from savemode_cli.views.doctor import Finding
 
-    if not settings.sends_events:
-        if settings.posthog_api_key is None:
-            yield Finding("INFO", "telemetry", "no key: nothing is sent to PostHog", "export POSTHOG_API_KEY=phc_...")
-        else:
-            yield Finding("INFO", "telemetry", "switched off: nothing is sent to PostHog")
-        return
-    status = _status_of(settings.posthog_host)
-    content = "prompts and answers included" if settings.telemetry_content else "without prompts and answers"
-    if isinstance(status, str):
-        fix = "events wait in a file meanwhile; check POSTHOG_HOST and the network"
-        yield Finding("WARN", "telemetry", f"{settings.posthog_host}: {status}", fix)
-    else:
-        yield Finding("OK", "telemetry", f"events go to {settings.posthog_host}, {content}")
-    waiting = sum(path.stat().st_size for path in settings.spool_folder.glob("events-*.jsonl"))
-    if waiting:
-        yield Finding("INFO", "telemetry", f"{waiting:,} bytes of events wait for the next savemode serve")
+    probe = SimpleNamespace(reach=reach, why_not_writable=why_not_writable)
+    for definition in SINKS.values():
+        for finding in definition.findings(settings, probe):
+            yield Finding(finding.level, definition.about, finding.text, finding.advice)
 
 
 def _captures(settings: "Settings") -> "Iterator[Finding]":
     """
-    What is kept of what was said; looked at only, so a folder that is not there is not made.
+    Whether exchanges are captured, and how many. A folder that does not exist is not created.
     """
     from savemode_cli.captures.file import file_of
     from savemode_cli.captures.store import CaptureStore
+    from savemode_cli.cli.places import why_not_writable
     from savemode_cli.config import user_captures
     from savemode_cli.core.errors import SavemodeError
     from savemode_cli.views.doctor import Finding
 
     folder = settings.capture or user_captures()
+    reason = why_not_writable(folder) if settings.capture else ""
+    if reason:
+        text = f"cannot capture to {folder}: {reason}"
+        yield Finding("WARN", "captures", text, "give --capture a different folder, or make it writable")
+        return
     if not file_of(folder).exists():
-        said = "on, nothing was kept yet" if settings.capture else "off: nothing that is said is kept"
-        yield Finding("OK", "captures", said)
+        text = "on, no exchange was stored yet" if settings.capture else "off: no prompt or response is stored"
+        yield Finding("OK", "captures", text)
         return
     try:
         store = CaptureStore.open(folder)
@@ -298,25 +314,55 @@ def _captures(settings: "Settings") -> "Iterator[Finding]":
         yield Finding("WARN", "captures", error.message, error.hint)
         return
     level: Level = "OK" if settings.capture else "INFO"
-    said = f"{stats.exchanges:,} calls, prompts included, in {folder}"
-    yield Finding(level, "captures", said, "savemode captures list; savemode captures prune")
+    text = f"{stats.exchanges:,} calls, prompts included, in {folder}"
+    yield Finding(level, "captures", text, "savemode captures list; savemode captures prune")
 
 
-def _clients(_settings: "Settings") -> "Iterator[Finding]":
+def _clients(settings: "Settings") -> "Iterator[Finding]":
     """
-    What clients started from this shell would do to the cache themselves.
+    What makes clients that are started from this shell bypass the proxy, and which cache settings they have.
     """
+    import os
+
     from savemode_cli.config import CLIENT_VARIABLES, client_variables
+    from savemode_cli.config.bypasses import bypasses
+    from savemode_cli.serving.running import running_proxies
     from savemode_cli.views.doctor import Finding
 
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    own = [f"http://{host}:{settings.port}", *(proxy.url for proxy in running_proxies(settings.proxies_folder))]
+    yield from _installed_clients(own)
+    for bypass in bypasses(os.environ, own):
+        yield Finding("WARN", "client", f"{bypass.what}; no budget limits them", bypass.fix)
     for name in client_variables():
         yield Finding("INFO", "client", f"{name} is set: {CLIENT_VARIABLES[name]}")
+
+
+def _installed_clients(own: list[str]) -> "Iterator[Finding]":
+    """
+    The known clients that are on the PATH, and their config files that contain a different address.
+    """
+    import os
+    import shutil
+
+    from savemode_cli.clients.setup import Place, settings_that_win
+    from savemode_cli.clients.table import clients
+    from savemode_cli.views.doctor import Finding
+
+    installed = [client for client in clients() if any(shutil.which(command) for command in client.commands)]
+    if installed:
+        names = ", ".join(client.title for client in installed)
+        yield Finding("INFO", "clients", f"installed: {names}", "savemode clients NAME shows how to connect one")
+    for client in installed:
+        for words in settings_that_win(client, own, Place(os.environ, Path(), Path())):
+            yield Finding("WARN", "client", words, "remove the address from that file, or replace it with savemode's")
 
 
 _CHECKS: tuple[Callable[["Settings"], "Iterator[Finding]"], ...] = (
     _port,
     _upstream,
     _gate,
+    _rules,
     _prices,
     _ledger,
     _captures,

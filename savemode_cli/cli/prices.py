@@ -4,45 +4,38 @@
 Rule of this file: it judges nothing; the table is the one that requests are priced with.
 """
 
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savemode_cli.cli import options
+from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.screen import console, echo_json
 
 if TYPE_CHECKING:
-    from savemode_cli.core.pricing import PriceTable
+    from savemode_cli.core.money.pricing import PriceTable
     from savemode_cli.prices import PriceLine
 
 
 def prices(
+    flags: Flags,
     model: Annotated[
         str | None, typer.Argument(help="Only this model, in any spelling the API or a cloud has.")
     ] = None,
-    price_file: Annotated[
-        Path | None, typer.Option("--price-file", help="A TOML or JSON file whose prices win over all others.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the prices for machines.")] = False,
-    config: options.Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Output JSON.")] = False,
 ) -> None:
     """
     Show current prices in US dollars per million tokens, where each is from and how old it is.
     """
-    from savemode_cli.config import load
     from savemode_cli.prices import load_prices
     from savemode_cli.views.prices import show, to_json
 
     now = datetime.now(UTC)
-    lines = _chosen(load_prices(load({"price_file": price_file}, config=config).price_file), model, now)
+    lines = _chosen(load_prices(flags.settings().price_file), model, now)
     rows = [(line.price, line.age_days) for line in lines]
     if as_json:
-        typer.echo(json.dumps(to_json(rows, now), indent=2))
+        echo_json(to_json(rows, now))
         return
-    from savemode_cli.cli.screen import console
-
     show(rows, console(), asked=model)
 
 

@@ -1,234 +1,233 @@
 """
-`savemode replay`: recorded traffic under other cache policies, with a grade for the model that says so.
+`savemode replay`: what recorded traffic cost, what it would have cost under other cache policies, and how reliable that is.
 
-Rule of this file: it finds files, shows how far it is and prints; readers read, and the core judges.
+Rule of this file: it finds files, shows progress and prints. Readers read, and the core judges.
 """
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace as changed
-from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savemode_cli.cli import options
-from savemode_cli.core.errors import BadInput
+from savemode_cli.cli.command import Command
+from savemode_cli.cli.command_group import Definition
+from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.periods import moment
+from savemode_cli.cli.progress import progress
+from savemode_cli.cli.screen import console, echo, echo_json
+from savemode_cli.cli.spans import check_span
+from savemode_cli.core.errors import BadInput, reason
 
 if TYPE_CHECKING:
-    from savemode_cli.cli.replay_bodies import Bodies
     from savemode_cli.config import Settings
-    from savemode_cli.core.body_replay import Judged
-    from savemode_cli.core.recorded import Wanted
-    from savemode_cli.core.replay import RatesOf, Replay, SessionReplay
-    from savemode_cli.readers.files import Kind
+    from savemode_cli.core.replay.bodies import Judged
+    from savemode_cli.core.replay.recording import Wanted
+    from savemode_cli.core.replay.report import Replay
     from savemode_cli.readers.problems import Problems
-    from savemode_cli.views.replay import Shown
+    from savemode_cli.readers.reader import Reader
+    from savemode_cli.readers.replayed_files import ReplayedFiles
+    from savemode_cli.views.replay_words import Shown
+
+
+class ReplayCommand(Command):
+    """
+    The command `replay`, whose help lists the readers that are registered.
+    """
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - its signature is click's
+        """
+        List the formats and the policies after the options. They are imported here, so that other commands start fast.
+        """
+        from savemode_cli.core.replay.policies import REPLAY_POLICIES
+        from savemode_cli.readers.registry import READERS
+
+        with formatter.section("Formats, recognised by content"):
+            formatter.write_dl([(reader.name, reader.title) for reader in READERS.values()])
+        with formatter.section("Policies that are compared"):
+            formatter.write_dl([(policy.name, policy.description) for policy in REPLAY_POLICIES.values()])
 
 
 def replay(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Transcripts, captures, bodies, HAR files, or folders.")
+        list[str],
+        typer.Argument(metavar="PATH...", help="Transcripts, captures, bodies, HAR files, cassettes, or folders."),
     ],
-    product: options.Product = None,
-    ttl_policy: options.TtlPolicy = None,
-    compat: options.Compat = None,
-    allow_bedrock: options.AllowBedrock = None,
-    allow_oauth_edits: options.AllowOauthEdits = None,
-    since: Annotated[str | None, typer.Option(metavar="DAY", help="Count from this day or moment on (UTC).")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DAY", help="Count up to the end of this day.")] = None,
-    session: Annotated[str | None, typer.Option(metavar="ID", help="Count sessions whose id begins so.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Count models with this in their id.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes to read transcripts with.")] = 1,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A row for each body: raised, or why not.")] = False,
+    flags: Flags,
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Only requests from this day or time on (UTC).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Only requests up to the end of this day.")] = None,
+    session: Annotated[str | None, typer.Option(metavar="ID", help="Only sessions whose ID starts with this.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only models whose ID contains this.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Number of processes that read transcripts.")] = 1,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show for each body what would be upgraded.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the bodies that would be sent.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it too, as .svg or .png.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for machines.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 if the model cannot be believed.")] = False,
-    price_file: options.PriceFile = None,
-    config: options.Config = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a chart (.svg).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Output JSON.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 if the cache model's predictions are not accurate enough.")
+    ] = False,
 ) -> None:
     """
-    Replay recorded traffic: what the cache cost, what 5m or 1h for all would have, how far to believe it.
+    Show what recorded traffic cost, and what it would have cost with another cache TTL.
     """
-    from savemode_cli.config import load
-    from savemode_cli.core.recorded import Wanted
+    from savemode_cli.core.replay.recording import Wanted
 
-    flags = {"product": product, "ttl_policy": ttl_policy, "compat": compat, "price_file": price_file}
-    edits = {"allow_bedrock": allow_bedrock, "allow_oauth_edits": allow_oauth_edits}
-    settings = load({**flags, **edits}, config=config)
-    wanted = Wanted(_moment("--since", since), _moment("--until", until, end=True), session, model)
-    kind = _picture_kind(plot)
+    settings = flags.settings()
+    wanted = Wanted(moment("--since", since), moment("--until", until, end=True), session, model)
+    check_span(wanted.since, wanted.until)
+    _check_chart_name(plot)
     rows: list[dict[str, Any]] = []
-    seen = _watcher(out, rows if as_json else None, verbose=verbose)
-    shown = _replayed(_found(paths), settings, wanted, jobs, seen)
+    watch = _watcher(out, rows if as_json else None, verbose=verbose)
+    files, others = _files(paths)
+    shown = _replayed(files, others, settings, wanted, jobs, watch)
     if plot is not None:
-        _draw(plot, kind, shown)
+        _draw(plot, shown)
     if as_json:
-        from savemode_cli.views.replay import to_json
+        from savemode_cli.views.replay_json import to_json
 
-        typer.echo(json.dumps({**to_json(shown), **({"bodies": rows} if verbose else {})}, indent=2))
+        echo_json({**to_json(shown), **({"bodies": rows} if verbose else {})})
     else:
-        from savemode_cli.cli.screen import console
         from savemode_cli.views.replay import show
 
-        show(shown, console())
+        show(shown, console(), verbose=verbose)
     if check and shown.replay.grade.problem:
         raise typer.Exit(1)
 
 
-def _found(paths: Sequence[str]) -> "list[tuple[Path, Kind]]":
-    from savemode_cli.cli.captured import holds_bodies
-    from savemode_cli.readers.files import kind_of, walk, why_other
+REPLAY = Definition(replay, cls=ReplayCommand)
 
-    found = [(path, kind_of(path)) for path in walk(paths)]
-    if not any(kind == "transcript" or holds_bodies(path, kind) for path, kind in found):
-        why = f"; {found[0][0].name}: {why_other(found[0][0])}" if found else ""
+
+def _files(paths: Sequence[str]) -> "tuple[list[tuple[Path, Reader]], int]":
+    """
+    The files that a reader recognises, each with its reader, and how many others there are.
+    """
+    from savemode_cli.readers.files import readable, walk, why_unrecognised
+
+    every = list(walk(paths))
+    files = list(readable(every))
+    if not files:
+        why = f"; {every[0].name}: {why_unrecognised(every[0])}" if every else ""
         raise BadInput(
-            f"{', '.join(paths)}: nothing recorded was found in {len(found):,} file{'' if len(found) == 1 else 's'}{why}",
+            f"{', '.join(paths)}: no recorded traffic in {len(every):,} file{'' if len(every) == 1 else 's'}{why}",
             hint="give the folder of Claude Code's transcripts, like ~/.claude/projects, of captures, or recorded bodies",
         )
-    return found
+    return files, len(every) - len(files)
 
 
 def _watcher(out: Path | None, rows: list[dict[str, Any]] | None, *, verbose: bool) -> "Callable[[Judged], None]":
     """
-    What is done with each body beside the sums: its row, and its file.
+    A function that is called with each body: it shows the body's row, and writes its file.
+
+    Args:
+        out: the folder of the files; None to write none.
+        rows: collects the rows for JSON; None to print them.
+        verbose: whether there are rows.
     """
-    from savemode_cli.cli.replay_bodies import writer
+    from savemode_cli.readers.replayed_bodies import writer
     from savemode_cli.views.upgrades import row, row_json
 
-    watching: list[Callable[[Judged], object]] = [] if out is None else [writer(out)]
+    watchers: list[Callable[[Judged], object]] = [] if out is None else [writer(out)]
     if verbose and rows is None:
-        watching.append(lambda one: typer.echo(row(one)))
+        watchers.append(lambda judgement: echo(row(judgement)))
     elif verbose and rows is not None:
-        watching.append(lambda one: rows.append(row_json(one)))
+        watchers.append(lambda judgement: rows.append(row_json(judgement)))
 
-    def seen(one: "Judged") -> None:
-        for watch in watching:
-            watch(one)
+    def watch(judgement: "Judged") -> None:
+        for watcher in watchers:
+            watcher(judgement)
 
-    return seen
+    return watch
 
 
 def _replayed(
-    found: "Sequence[tuple[Path, Kind]]",
+    files: "Sequence[tuple[Path, Reader]]",
+    others: int,
     settings: "Settings",
     wanted: "Wanted",
     jobs: int,
-    seen: "Callable[[Judged], None]",
+    watch: "Callable[[Judged], None]",
 ) -> "Shown":
-    from savemode_cli.cli.captured import holds_bodies
-    from savemode_cli.cli.replay_bodies import replay_bodies
-    from savemode_cli.core.replay import rates_by, summed
+    from savemode_cli.core.replay.report import summed
     from savemode_cli.prices import load_prices
     from savemode_cli.readers.problems import Problems
+    from savemode_cli.readers.replayed_files import bytes_to_read, replay_files
+    from savemode_cli.readers.sessions import Work
 
+    listed = None if settings.price_file is None else partial(load_prices, None)
+    work = Work(partial(load_prices, settings.price_file), wanted, _is_idle_prone(settings), listed)
     problems = Problems()
-    bodies = [(path, kind) for path, kind in found if holds_bodies(path, kind)]
-    transcripts = [path for path, kind in found if kind == "transcript"]
-    with _progress(sum(path.stat().st_size for path in (*transcripts, *(path for path, _ in bodies)))) as advance:
-        sessions = list(_transcripts(transcripts, settings, wanted, jobs, problems, advance))
-        done: Bodies | None = None
-        if bodies:
-            rates: RatesOf = rates_by(load_prices(settings.price_file))
-            done = replay_bodies(bodies, settings, rates, wanted, problems, advance, seen)
-            sessions += done.sessions
-    return _shown(summed(sessions), settings, problems, done, len(found) - len(bodies) - len(transcripts))
+    with progress(bytes_to_read(files)) as advance:
+        done = replay_files(files, settings, work, jobs, problems, advance, watch)
+    return _shown(summed(done.sessions), settings, problems, done, _counted(files), others)
+
+
+def _counted(files: "Sequence[tuple[Path, Reader]]") -> "dict[Reader, int]":
+    from savemode_cli.readers.registry import READERS
+
+    counts = {reader: sum(own is reader for _, own in files) for reader in READERS.values()}
+    return {reader: count for reader, count in counts.items() if count}
 
 
 def _shown(
-    replay: "Replay", settings: "Settings", problems: "Problems", done: "Bodies | None", ignored: int
+    replay: "Replay",
+    settings: "Settings",
+    problems: "Problems",
+    done: "ReplayedFiles",
+    files: "dict[Reader, int]",
+    others: int,
 ) -> "Shown":
-    from savemode_cli.views.replay import Shown
+    from savemode_cli.views.replay_words import Shown
 
-    if done is not None:
-        replay = changed(replay, copies=replay.copies + done.copies)
+    bodies = done.bodies
+    if bodies is not None:
+        replay = changed(replay, copies=replay.copies + bodies.copies)
     return Shown(
         replay,
         product=settings.product,
         idle_prone=_is_idle_prone(settings),
         malformed=problems.count,
-        problems=[str(one) for one in problems.named],
-        ignored_files=ignored,
-        upgrades=None if done is None else done.upgrades,
-        unusable={} if done is None else done.unusable,
+        problems=[str(problem) for problem in problems.named],
+        files={reader.name: count for reader, count in files.items()},
+        formats={reader.name: reader.title for reader in files},
+        ignored_files=others,
+        upgrades=None if bodies is None else bodies.upgrades,
+        unusable={} if bodies is None else bodies.unusable,
+        other_requests=problems.other_requests,
+        ways=done.ways,
     )
-
-
-def _transcripts(
-    paths: Sequence[Path],
-    settings: "Settings",
-    wanted: "Wanted",
-    jobs: int,
-    problems: "Problems",
-    advance: Callable[[int], None],
-) -> "Iterator[SessionReplay]":
-    from savemode_cli.prices import load_prices
-    from savemode_cli.readers.sessions import Work, replayed
-    from savemode_cli.readers.transcripts import groups
-
-    work = Work(partial(load_prices, settings.price_file), wanted, _is_idle_prone(settings))
-    if paths:
-        yield from replayed(groups(paths), work, jobs, problems, advance)
 
 
 def _is_idle_prone(settings: "Settings") -> bool:
     return settings.products.idle_prone.get(settings.product, False)
 
 
-@contextmanager
-def _progress(total_bytes: int) -> Iterator[Callable[[int], None]]:
+def _check_chart_name(file: Path | None) -> None:
     """
-    A function that is told how many bytes are done; a bar where somebody watches.
+    Refuse a file that cannot be a chart or cannot be written, before an hour of reading is lost.
     """
-    if not sys.stderr.isatty():
-        yield lambda _: None
+    if file is None:
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+    if file.suffix.lower() != ".svg":
+        raise BadInput(f"--plot {file.name} does not end in .svg", hint="like --plot cost.svg")
+    if not file.parent.is_dir():
+        raise BadInput(f"cannot write {file}: no such file or directory", hint="give a different file")
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise BadInput(
+            f"cannot write {file}: it is a folder, or you have no permission to write it", hint="give a different file"
+        )
 
-    bar = Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-    with bar:
-        task = bar.add_task("", total=total_bytes)
-        yield lambda count: bar.advance(task, count)
 
-
-def _moment(name: str, text: str | None, *, end: bool = False) -> datetime | None:
-    """
-    A day or a moment; without a zone it is UTC. A day as an end counts to its last moment.
-    """
-    if text is None:
-        return None
-    from savemode_cli.readers.times import utc
+def _draw(file: Path, shown: "Shown") -> None:
+    from savemode_cli.views.chart import svg
 
     try:
-        at = utc(datetime.fromisoformat(text.strip()))
-    except ValueError:
-        raise BadInput(f"{name} {text!r} is no day and no moment", hint=f"like {name} 2026-11-24") from None
-    return at + timedelta(days=1) if end and len(text.strip()) == len("2026-11-24") else at
-
-
-def _picture_kind(file: Path | None) -> str:
-    """
-    The ending of the picture's name, known before an hour of reading is wasted on a mistaken one.
-    """
-    kind = "" if file is None else file.suffix.lower()
-    if file is not None and kind not in (".svg", ".png"):
-        raise BadInput(f"--plot {file.name} is neither .svg nor .png", hint="like --plot cost.svg")
-    return kind
-
-
-def _draw(file: Path, kind: str, shown: "Shown") -> None:
-    from savemode_cli.views.chart import png, svg
-
-    picture = svg(shown.replay)
-    try:
-        file.write_bytes(png(picture) if kind == ".png" else picture.encode())
+        file.write_text(svg(shown.replay), encoding="utf-8")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BadInput(f"cannot write {file}: {reason}", hint="give another file") from None
+        raise BadInput(f"cannot write {file}: {reason(error)}", hint="give a different file") from None

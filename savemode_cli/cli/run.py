@@ -1,176 +1,193 @@
 """
-`savemode run -- CMD`: a proxy around one command.
+`savemode run -- CMD`: run one command with a proxy of its own.
 
-Rule of this file: the command is what matters. Its output is its own, its exit code is ours, and what savemode has to
-say comes on stderr when it is over.
+Rule of this file: stdout belongs to the command, and its exit code is the exit code of savemode. savemode prints to stderr:
+before the command starts, where its requests go and which config files apply; everything else after it has ended.
 """
 
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savemode_cli.cli import options
-from savemode_cli.cli.serve import announcer, capture_rows, compose, opened_sinks, printer, say, wants_colour
+from savemode_cli.cli.banner import capture_rows
+from savemode_cli.cli.command_group import Definition
+from savemode_cli.cli.compose import compose, findable, opened_sinks
+from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.screen import announcer, guard_logs, printer, say
+from savemode_cli.cli.settings import deciding
+from savemode_cli.views.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-    from savemode_cli.cli.serve import Proxy
+    from savemode_cli.cli.compose import Proxy
+    from savemode_cli.clients.setup import Prepared
     from savemode_cli.config import Settings
-    from savemode_cli.core.admission import Standing
-    from savemode_cli.core.budget import Limit
-    from savemode_cli.core.exchange import Exchange
-    from savemode_cli.core.summary import Summary
+    from savemode_cli.core.exchange.exchange import Exchange
+
+CLAUDE_CODE = "claude-code"
+"""Its name in the table of clients. savemode_cli/config/bypasses.py knows what makes it bypass the proxy."""
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARGUMENT ...]", help="What to run.")],
-    upstream: options.Upstream = None,
-    product: options.Product = None,
-    ttl_policy: options.TtlPolicy = None,
-    debug: options.Debug = None,
-    observe: options.Observe = None,
-    budget: options.BudgetUsd = None,
-    budget_window: options.BudgetWindow = None,
-    strict: options.Strict = None,
-    fail: options.Fail = None,
-    ledger: options.LedgerUrl = None,
-    price_file: options.PriceFile = None,
-    no_telemetry: options.NoTelemetry = None,
-    telemetry_content: options.TelemetryContent = None,
-    events_file: options.EventsFile = None,
-    capture: options.Capture = None,
-    keep: options.Keep = None,
-    config: options.Config = None,
-    log_format: options.LogFormat = None,
-    verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Print each request to stderr.")] = None,
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARGUMENT ...]", help="The command to run.")],
+    flags: Flags,
 ) -> None:
     """
-    Run a command with ANTHROPIC_BASE_URL set to a proxy of its own, and print a receipt at the end.
+    Run a command whose model calls go to a proxy of its own, and print a receipt at the end.
     """
-    flags = options.flags(locals())
-    from savemode_cli.config import load, override_value, with_base_url
-    from savemode_cli.core.budget import ALL
-    from savemode_cli.core.gate import gate_warning
-    from savemode_cli.core.summary import Summary
-    from savemode_cli.proxy.server import run_in_loop
+    from savemode_cli.cli.receipt import Totals, print_receipt
+    from savemode_cli.clients.setup import prepared
+    from savemode_cli.config import DEFAULT_UPSTREAM, override_value, with_base_url
+    from savemode_cli.core.upgrade.gate import gate_warning
+    from savemode_cli.serving.process import prepare, run_in_loop
 
-    settings = with_base_url(load({**flags, "host": "127.0.0.1", "port": 0}, config=config))
+    # The configured port belongs to `savemode serve`, which may be running.
+    settings = with_base_url(flags.settings(host="127.0.0.1", port=flags.given.get("port") or 0))
+    guard_logs()
     announce = announcer(sys.stderr)
-    warning = gate_warning(override_value(), debug=settings.debug)
+    warning = gate_warning(override_value(), debug=settings.debug, save=settings.save)
     if warning is not None:
         announce(warning.event, warning.text)
     show = printer(settings, sys.stderr)
-    total = Summary()
-    own: dict[str, Limit] = {}
+    totals = Totals()
 
     def record(exchange: "Exchange") -> None:
-        nonlocal total
-        total = total.add(exchange)
-        own.update({limit.key: limit for limit in _limits(exchange) if limit.budget.scope != ALL})
+        totals.add(exchange)
         if settings.verbose:
             show(exchange)
 
-    # Not printed, also where a file or a variable asks for it: stdout is the command's.
+    # Never print events, even if a file or a variable asks for it: stdout belongs to the command.
     with opened_sinks(replace(settings, print_events=False), announce, sys.stderr) as sinks:
-        proxy = compose(settings, record, announce, handle_signals=False, sinks=sinks)
+        proxy = compose(settings, record, announce, handle_signals=False, sinks=sinks, prepare=prepare)
+        _print_deciding(settings)
         for words in capture_rows(settings, sinks):
-            say(sys.stderr, f"savemode captures to {words}")
+            say(sys.stderr, f"savemode captures to {printable(words)}")
         try:
-            code = run_in_loop(lambda: _around(proxy, command))
-            standings = _standings(proxy, own.values())
+            passes_on = settings.upstream != DEFAULT_UPSTREAM
+            with (
+                findable(settings, proxy),
+                prepared(command, proxy.url, os.environ, Path(), passes_on=passes_on) as ready,
+            ):
+                _tell_client(settings, ready, proxy, announce)
+                code = run_in_loop(lambda: _around(proxy, ready))
+            standings = totals.standings(proxy)
         finally:
             proxy.close()
-    _print_receipt(settings, total, proxy, standings, code)
+    reasons = None if totals.summary.outcomes or code in (126, 127) else _reasons(proxy, ready)
+    print_receipt(settings, proxy, totals, standings, sys.stderr, ["run", *command], reasons=reasons, exit_code=code)
     raise typer.Exit(code)
 
 
-def _limits(exchange: "Exchange") -> "list[Limit]":
+def _tell_client(settings: "Settings", ready: "Prepared", proxy: "Proxy", announce: Callable[[str, str], None]) -> None:
     """
-    The limits that a request was judged by.
+    Print what was set so that the client uses the proxy, and warn about what makes it bypass the proxy.
     """
-    from savemode_cli.core.admission import Allowed
-
-    decision = exchange.decision
-    if decision is None:
-        return []
-    standings = decision.standings if isinstance(decision, Allowed) else filter(None, [decision.standing])
-    return [standing.limit for standing in standings]
-
-
-def _standings(proxy: "Proxy", own: "Iterable[Limit]") -> "tuple[Standing, ...] | None":
-    """
-    Where the budgets stand now: those for everybody, and those the command's requests had of their own. None: nobody
-    knows.
-    """
-    from savemode_cli.core.errors import LedgerUnavailable
-
-    try:
-        return proxy.relay.desk.standings(proxy.now(), own)
-    except LedgerUnavailable:
-        return None
-
-
-def _print_receipt(
-    settings: "Settings", total: "Summary", proxy: "Proxy", standings: "tuple[Standing, ...] | None", code: int
-) -> None:
     import json
 
-    from savemode_cli.core.overview import standing_json
-    from savemode_cli.views.terminal import Ink, receipt
-
-    gate = proxy.relay.gate()
-    if settings.log_format == "text":
-        say(sys.stderr, receipt(total, Ink(colour=wants_colour(sys.stderr)), gate, standings))
-        if settings.is_simulated:
-            say(sys.stderr, "  simulated: no model answered, tokens are estimates, and nothing was paid")
-        return
-    told = {
-        **total.to_json(),
-        "event": "run.done",
-        "exit_code": code,
-        "simulated": settings.is_simulated,
-        "gate": {"on": gate.on, "why": gate.why},
-        "budgets": None if standings is None else [standing_json(one) for one in standings],
-    }
-    say(sys.stderr, json.dumps(told, separators=(",", ":")))
+    if settings.log_format != "json":
+        for words in ready.told:
+            say(sys.stderr, f"savemode client {printable(words)}")
+    elif ready.client is not None:
+        event = {"event": "run.client", "client": ready.client.name, "set": sorted(ready.variables), "told": ready.told}
+        say(sys.stderr, printable_json(json.dumps(event, separators=(",", ":"))))
+    for words in _leading_elsewhere(proxy, ready):
+        announce("client_bypasses_savemode", words)
 
 
-async def _around(proxy: "Proxy", command: list[str]) -> int:
+def _leading_elsewhere(proxy: "Proxy", ready: "Prepared") -> list[str]:
+    """
+    What makes the client bypass the proxy, as far as it is known for this client.
+    """
+    from savemode_cli.config.bypasses import bypasses
+
+    if ready.client is None or ready.client.name != CLAUDE_CODE:
+        return ready.warnings
+    known_bypasses = bypasses(os.environ, [proxy.url], ready.command)
+    return [*ready.warnings, *(f"{bypass.what}; {bypass.fix}" for bypass in known_bypasses)]
+
+
+def _reasons(proxy: "Proxy", ready: "Prepared") -> list[str]:
+    """
+    The possible reasons why the proxy received no call.
+    """
+    from savemode_cli.config.bypasses import bypasses
+
+    if ready.client is not None:
+        title = ready.client.title
+        return _leading_elsewhere(proxy, ready) or [f"{title} made no model call, or has its own base URL"]
+    reasons = [f"{bypass.what}; {bypass.fix}" for bypass in bypasses(os.environ, [proxy.url], ready.command)]
+    return reasons or [
+        "the command made no model call, or does not read ANTHROPIC_BASE_URL, or has its own base URL; "
+        "`savemode clients` lists what clients read"
+    ]
+
+
+def _print_deciding(settings: "Settings") -> None:
+    """
+    Print which config files apply, and the upstream if it is not the default, before any request is sent.
+    """
+    import json
+
+    rows = list(deciding(settings))
+    if settings.log_format != "json":
+        for name, words in rows:
+            say(sys.stderr, f"savemode {name} {printable(words)}")
+    elif rows:
+        files = [{"path": file.path, "options": file.options, "trusted": file.trusted} for file in settings.files]
+        where = {"upstream": settings.upstream, "upstream_from": settings.upstream_from or None}
+        event = {"event": "run.begin", "config": files, **where}
+        say(sys.stderr, printable_json(json.dumps(event, separators=(",", ":"))))
+
+
+RUN = Definition(run, context_settings={"allow_interspersed_args": False})
+"""All arguments after the command's name belong to the command."""
+
+
+async def _around(proxy: "Proxy", ready: "Prepared") -> int:
     import asyncio
 
     serving = asyncio.create_task(proxy.serve())
     try:
-        return await _run(command, proxy.url)
+        return await _run(ready)
     finally:
         proxy.server.should_exit = True
         await serving
 
 
-async def _run(command: list[str], url: str) -> int:
+async def _run(ready: "Prepared") -> int:
     """
-    The command's exit code; 127 if there is no such command, 126 if it cannot be run, 128 + n if signal n ended it.
+    Run the command.
+
+    Returns:
+        Its exit code; 127 if there is no such command, 126 if it cannot be run, 128 + n if signal n ended it.
     """
     import asyncio
 
-    environ = {"ENABLE_TOOL_SEARCH": "true", **os.environ, "ANTHROPIC_BASE_URL": url}
-    for name in ("NO_PROXY", "no_proxy"):
-        # Or a command that goes through an HTTP proxy would ask that one for our address.
-        environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
+    from savemode_cli.network import with_exception
+    from savemode_cli.serving.process import original_open_file_limit
+
+    command = ready.command
+    environ = {"ENABLE_TOOL_SEARCH": "true", **os.environ, **ready.variables}
+    # Otherwise a command that uses an HTTP proxy would send requests for our address to that proxy.
+    environ |= with_exception(os.environ, "127.0.0.1")
     try:
-        process = await asyncio.create_subprocess_exec(*command, env=environ)
+        with original_open_file_limit():
+            process = await asyncio.create_subprocess_exec(*command, env=environ)
     except FileNotFoundError:
-        typer.echo(f"error: no such command: {command[0]}", err=True)
+        say(sys.stderr, f"error: no such command: {printable(command[0])}")
         return 127
     except OSError as error:
-        typer.echo(f"error: cannot run {command[0]}: {(error.strerror or str(error)).lower()}", err=True)
+        reason = (error.strerror or str(error)).lower()
+        say(sys.stderr, f"error: cannot run {printable(command[0])}: {reason}")
         return 126
     loop = asyncio.get_running_loop()
     for number in _PASSED_ON:
@@ -181,7 +198,7 @@ async def _run(command: list[str], url: str) -> int:
 
 def _pass_on(process: "Process", number: signal.Signals) -> None:
     """
-    Hand a signal to the command, unless the terminal has sent it to both of us already (Ctrl-C, Ctrl-\\).
+    Pass a signal on to the command, unless the terminal has already sent it to both processes (Ctrl-C, Ctrl-\\).
     """
     if number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground():
         return

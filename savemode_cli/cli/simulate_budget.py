@@ -1,29 +1,32 @@
 """
-`savemode simulate-budget`: what a cap would say to a spend, and to a recorded trace.
+`savemode simulate-budget`: what a budget does at one spend, at every boundary, and with a recorded trace.
 
-Rule of this file: it reads words and lines; every verdict is the core's, the same that the proxy gives.
+Rule of this file: it reads options and lines. The core makes every decision, the same code that the proxy uses.
 """
 
 import csv
-import json
-import sys
+import io
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from savemode_cli.cli import options
+from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.progress import opened, progress
+from savemode_cli.cli.screen import console, echo, echo_json
 from savemode_cli.core.errors import BadInput
 
 if TYPE_CHECKING:
     from savemode_cli.config import Settings
-    from savemode_cli.core.budget import Budget
-    from savemode_cli.core.rehearsal import Request
-    from savemode_cli.views.simulation import Rehearsed
+    from savemode_cli.core.budget.budget import Budget
+    from savemode_cli.core.budget.trace import Request
+    from savemode_cli.core.money.mix import TokenMix
+    from savemode_cli.views.max_save import Wish
+    from savemode_cli.views.simulation_json import SimulatedTrace
 
 UNKNOWN = "unknown"
 _MOST_PROBLEMS = 100
@@ -31,58 +34,61 @@ _MOST_AT_ONCE = 10_000
 
 
 def simulate_budget(
-    budget: Annotated[str | None, typer.Option(help="The cap in US dollars.  [default: the one configured]")] = None,
+    flags: Flags,
     spend: Annotated[
-        str | None, typer.Option(help="What is spent, in US dollars, or unknown: the ledger fails.")
+        str | None, typer.Option(help="Amount spent, in US dollars; unknown: as if the ledger fails.")
     ] = None,
-    held: Annotated[str | None, typer.Option(help="What other requests hold, in US dollars.  [default: 0]")] = None,
-    ask: Annotated[str | None, typer.Option(help="What the request may cost; matters if strict.  [default: 0]")] = None,
+    held: Annotated[
+        str | None, typer.Option(help="Amount that other requests hold, in US dollars.  [default: 0]")
+    ] = None,
+    ask: Annotated[
+        str | None, typer.Option(help="Most that the request can cost; used if strict.  [default: 0]")
+    ] = None,
     trace: Annotated[
         str | None,
-        typer.Option(metavar="PATH|-", help='JSONL of {"at": TIME, "cost_usd": "0.12"}, or what `replay` reads.'),
+        typer.Option(
+            metavar="PATH|-", help='JSONL of {"at": TIME, "cost_usd": "0.12"}, or a recording that replay reads.'
+        ),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Overshoot of the trace with so many requests at once.")
+        int | None, typer.Option(help="Also show the overshoot with this many requests at once.")
     ] = None,
-    override: Annotated[bool, typer.Option("--override", help="As if each request had the override.")] = False,
-    strict: Annotated[bool | None, typer.Option("--strict/--no-strict", help="Never cross the cap.")] = None,
-    fail: Annotated[
-        str | None, typer.Option(help="open or closed, when the spend is unknown.  [default: open]")
+    override: Annotated[
+        bool, typer.Option("--override", help="Treat each request as if it had the override header.")
+    ] = False,
+    model: Annotated[str, typer.Option(help="The model that the client asks for.")] = "claude-opus-5-5",
+    effort: Annotated[
+        str | None, typer.Option(help="The effort that it asks for: low, medium, high, xhigh or max.")
+    ] = "xhigh",
+    cheaper_model: Annotated[
+        str, typer.Option(metavar="MODEL", help="What max_save runs: a model, any (the cheapest model), or auto.")
+    ] = "auto",
+    mix: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Recorded traffic to choose it by.  [default: your own]"),
     ] = None,
-    warn_at: Annotated[str | None, typer.Option(help="The client's warn.  [default: 0.70]")] = None,
-    engage_at: Annotated[str | None, typer.Option(help="The client's engage.  [default: 0.85]")] = None,
-    window: Annotated[
-        str | None, typer.Option("--budget-window", help="month, week, day or month:N.  [default: month]")
-    ] = None,
-    zone: Annotated[str | None, typer.Option("--budget-zone", help="Of the reset.  [default: UTC]")] = None,
-    model: Annotated[str, typer.Option(help="The model a client would like to run.")] = "claude-opus-5-5",
-    effort: Annotated[str | None, typer.Option(help="Its effort: low, medium, high, xhigh or max.")] = "xhigh",
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for machines.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print it as a table for a spreadsheet.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 if a request would be refused.")] = False,
-    price_file: options.PriceFile = None,
-    config: options.Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Output JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Output CSV.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a request would be refused.")] = False,
 ) -> None:
     """
-    Show what a budget says: at one spend, at every boundary, or to a recorded trace of costs.
+    Show what a budget does: at one spend, at every boundary, or with a recorded trace of costs.
     """
-    from savemode_cli.config import load
-    from savemode_cli.core.tiers import EFFORTS
+    from savemode_cli.core.budget.scales import EFFORTS
 
     if effort is not None and effort not in EFFORTS:
-        raise BadInput(f"--effort {effort!r} is none of the API's", hint=f"give {', '.join(EFFORTS)}")
-    flags = {"strict": strict, "fail": fail, "warn_at": warn_at, "engage_at": engage_at, "price_file": price_file}
-    settings = load({**flags, "budget_window": window, "budget_zone": zone}, config=config)
+        raise BadInput(f"--effort must be one of {', '.join(EFFORTS)} (got {effort!r})")
+    settings = flags.settings()
     if spend is None and (held is not None or ask is not None):
-        raise BadInput("--held and --ask go with --spend", hint="like --spend 17.50 --held 2")
+        raise BadInput("--held and --ask need --spend", hint="for example --spend 17.50 --held 2")
     _check_words(spend, trace, concurrency, as_json=as_json, as_csv=as_csv, check=check)
-    chosen = _chosen(settings, budget)
-    shown = _Shown(model, effort, as_json=as_json, as_csv=as_csv)
+    chosen = _chosen(settings)
+    shown = _Shown(model, effort, cheaper_model, mix, settings, as_json=as_json, as_csv=as_csv)
     if trace is not None:
-        refused = _rehearse(chosen, trace, concurrency, shown, override=override, price_file=settings.price_file)
+        refused = _simulate_trace(chosen, trace, concurrency, shown, override=override)
     elif spend is not None:
         held_nusd, ask_nusd = _amount("--held", held), _amount("--ask", ask)
-        refused = _try(chosen, spend, settings, shown, override=override, held_nusd=held_nusd, ask_nusd=ask_nusd)
+        refused = _simulate_spend(chosen, spend, shown, override=override, held_nusd=held_nusd, ask_nusd=ask_nusd)
     else:
         refused = False
         _tabulate(chosen, shown, override=override)
@@ -93,118 +99,186 @@ def simulate_budget(
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """
-    How to print, and for whom.
+    The options of the output, and the model and effort that the client asks for.
     """
 
     model: str
     effort: str | None
+    cheaper_model: str
+    mix: str | None
+    settings: "Settings"
     as_json: bool
     as_csv: bool
 
+    def wish(self, recorded: "tuple[TokenMix, str] | None" = None) -> "Wish":
+        """
+        The model that the client asks for, and the model that `max_save` runs instead.
 
-def _try(
-    budget: "Budget", spend: str, settings: "Settings", shown: _Shown, *, override: bool, held_nusd: int, ask_nusd: int
+        Args:
+            recorded: the tokens of the trace, and its name. None if there is no trace.
+        """
+        from savemode_cli.core.budget.cheaper import max_save
+        from savemode_cli.prices import load_prices
+        from savemode_cli.views.max_save import Wish
+
+        mix, whose = recorded if self.mix is None and recorded is not None else _mix(self.mix, self.settings)
+        prices, now = load_prices(self.settings.price_file), datetime.now(UTC)
+        chosen = max_save(self.model, mix, prices, now, instead=self.cheaper_model)
+        return Wish(self.model, self.effort, chosen, whose, mix.requests)
+
+
+def _mix(name: str | None, settings: "Settings") -> "tuple[TokenMix, str]":
+    """
+    The tokens of a recording, or else of this user's own traffic; and where they come from.
+    """
+    from savemode_cli.config import user_captures
+    from savemode_cli.readers.mix import OwnRecord, claude_projects, mix_of, own_mix
+
+    if name is not None:
+        mix = mix_of(name)
+        if not mix.requests:
+            raise BadInput(
+                f"--mix {name}: no recorded usage was found",
+                hint="give a file or folder that `savemode replay` can read",
+            )
+        return mix, Path(name).name
+    captures, projects = settings.capture or user_captures(), claude_projects(os.environ, Path.home())
+    own = OwnRecord(settings.proxies_folder, settings.ledger_id, settings.access_token, captures, projects)
+    return own_mix(own, datetime.now(UTC))
+
+
+def _simulate_spend(
+    budget: "Budget", spend: str, shown: _Shown, *, override: bool, held_nusd: int, ask_nusd: int
 ) -> bool:
     """
-    Print what one spend is told; whether it is refused.
-    """
-    from savemode_cli.core.rehearsal import trial
-    from savemode_cli.views.simulation import Wish, report_json, show_trial, trial_json, trial_row
+    Print the result for one spend.
 
-    spend_nusd = None if spend.strip().lower() == UNKNOWN else _amount("--spend", spend, negative=True)
-    one = trial(
+    Returns:
+        Whether the request would be refused.
+    """
+    from savemode_cli.core.budget.simulation import trial
+    from savemode_cli.core.budget.without_ledger import fail_for
+    from savemode_cli.views.max_save import saving_json
+    from savemode_cli.views.simulation import show_trial
+    from savemode_cli.views.simulation_json import report_json, trial_json, trial_row
+
+    spend_nusd = None if spend.strip().lower() == UNKNOWN else _amount("--spend", spend)
+    result = trial(
         budget,
         spend_nusd,
         datetime.now(UTC),
         held_nusd=held_nusd,
         ask_nusd=ask_nusd,
         override=override,
-        fail=settings.fail,
+        fail=fail_for([budget], shown.settings.fail),
     )
-    wish = Wish(shown.model, shown.effort)
+    wish = shown.wish()
     if shown.as_json:
-        typer.echo(json.dumps(report_json("spend", budget, **trial_json(one, wish)), indent=2))
+        echo_json(report_json("spend", budget, **trial_json(result, wish), max_save=saving_json(wish)))
     elif shown.as_csv:
-        _print_csv([trial_row(one, wish)])
+        _print_csv([trial_row(result, wish)])
     else:
-        from savemode_cli.cli.screen import console
-
-        show_trial(one, wish, console())
-    return not one.allowed
+        show_trial(result, wish, console())
+    return not result.allowed
 
 
 def _tabulate(budget: "Budget", shown: _Shown, *, override: bool) -> None:
     """
-    Print the table over the spends where something changes.
+    Print a table of the spends at which something changes.
     """
-    from savemode_cli.core.rehearsal import telling_spends, trial
-    from savemode_cli.views.simulation import Wish, report_json, show_table, trial_json, trial_row
+    from savemode_cli.core.budget.simulation import telling_spends, trial
+    from savemode_cli.views.max_save import saving_json
+    from savemode_cli.views.simulation import show_table
+    from savemode_cli.views.simulation_json import report_json, trial_json, trial_row
 
     now = datetime.now(UTC)
     trials = [trial(budget, spend, now, override=override) for spend in telling_spends(budget)]
-    wish = Wish(shown.model, shown.effort)
+    wish = shown.wish()
     if shown.as_json:
-        rows = [trial_json(one, wish) for one in trials]
-        typer.echo(json.dumps(report_json("table", budget, rows=rows), indent=2))
+        rows = [trial_json(result, wish) for result in trials]
+        echo_json(report_json("table", budget, rows=rows, max_save=saving_json(wish)))
     elif shown.as_csv:
-        _print_csv([trial_row(one, wish) for one in trials])
+        _print_csv([trial_row(result, wish) for result in trials])
     else:
-        from savemode_cli.cli.screen import console
-
         show_table(trials, wish, console())
 
 
-def _rehearse(
-    budget: "Budget", name: str, size: int | None, shown: _Shown, *, override: bool, price_file: Path | None
-) -> bool:
+def _simulate_trace(budget: "Budget", name: str, size: int | None, shown: _Shown, *, override: bool) -> bool:
     """
-    Print how a trace would have run; whether anything was refused.
+    Print how a trace would have run.
+
+    Returns:
+        Whether a request was refused.
     """
-    from savemode_cli.views.simulation import rehearsed_json, show_rehearsed, window_row
+    from savemode_cli.core.money.mix import TokenMix
+    from savemode_cli.views.simulation import show_simulated_trace
+    from savemode_cli.views.simulation_json import simulated_trace_json, window_row
 
     if budget.limit_nusd <= 0:
-        raise BadInput("a budget of 0 or less caps nothing: there is nothing to rehearse", hint="like --budget 20")
-    done = rehearse(budget, name, size, override=override, price_file=price_file)
+        raise BadInput(
+            "a budget of 0 or less has no cap, so there is nothing to simulate", hint="for example --budget 20"
+        )
+    mix = TokenMix()
+    simulated = simulate_trace(budget, name, size, override=override, price_file=shown.settings.price_file, mix=mix)
+    if mix.requests or shown.mix is not None:
+        simulated = replace(simulated, wish=shown.wish((mix, simulated.name)))
     if shown.as_json:
-        typer.echo(json.dumps(rehearsed_json(done), indent=2))
+        echo_json(simulated_trace_json(simulated))
     elif shown.as_csv:
-        _print_csv([window_row(done, number) for number in range(len(done.windows))])
+        _print_csv([window_row(simulated, number) for number in range(len(simulated.windows))])
     else:
-        from savemode_cli.cli.screen import console
-
-        show_rehearsed(done, console())
-    return done.refused > 0
+        show_simulated_trace(simulated, console())
+    return simulated.refused > 0
 
 
-def rehearse(
-    budget: "Budget", name: str, size: int | None, *, override: bool, price_file: Path | None = None
-) -> "Rehearsed":
+def simulate_trace(
+    budget: "Budget",
+    name: str,
+    size: int | None,
+    *,
+    override: bool,
+    price_file: Path | None = None,
+    mix: "TokenMix | None" = None,
+) -> "SimulatedTrace":
     """
-    Run a trace, line by line, against a budget; and by a crowd under each rule, if one is asked for.
+    Run a trace against a budget, line by line.
+
+    Args:
+        budget: the budget.
+        name: the path of the trace; `-` is stdin.
+        size: how many requests are in flight at once in the simulation of the overshoot. None: leave it out.
+        override: whether each request has the override header.
+        price_file: the user's price file, for recorded traffic.
+        mix: receives the tokens of recorded traffic. A trace of costs has no tokens.
+
+    Returns:
+        The result of the simulation.
 
     Raises:
-        BadInput: it cannot be read, or not one line of it can.
+        BadInput: the trace cannot be read, or none of its lines can.
     """
-    from savemode_cli.core.rehearsal import RULES, Crowd, Rehearsal
-    from savemode_cli.views.simulation import Rehearsed
+    from savemode_cli.core.budget.crowd import ADMISSION_RULES, Crowd
+    from savemode_cli.core.budget.simulation import TraceSimulation
+    from savemode_cli.views.simulation_json import SimulatedTrace
 
-    run = Rehearsal(budget, override=override)
-    crowds = [(rule, Crowd(budget, size, rule)) for rule in RULES] if size is not None else []
+    run = TraceSimulation(budget, override=override)
+    crowds = [(rule, Crowd(budget, size, rule)) for rule in ADMISSION_RULES] if size is not None else []
     problems = _Problems()
-    for request in _trace(name, price_file, problems):
+    for request in _trace(name, price_file, problems, mix):
         run.feed(request)
         for _, crowd in crowds:
             crowd.feed(request)
     for _, crowd in crowds:
         crowd.finish()
-    shown = "stdin" if name == "-" else Path(name).name
+    title = "stdin" if name == "-" else Path(name).name
     if not run.windows:
-        first = f"line {problems.named[0][0]}: {problems.named[0][1]}" if problems.named else "it is empty"
+        first = f"line {problems.named[0][0]}: {problems.named[0][1]}" if problems.named else "the file is empty"
         raise BadInput(
-            f"{shown} has no request: {first}", hint='a line is like {"at": "2026-11-23T12:00:00Z", "cost_usd": "0.12"}'
+            f"{title} has no request: {first}",
+            hint='example of a line: {"at": "2026-11-23T12:00:00Z", "cost_usd": "0.12"}',
         )
-    return Rehearsed(
-        name=shown,
+    return SimulatedTrace(
+        name=title,
         budget=budget,
         windows=run.windows,
         late=run.late,
@@ -218,7 +292,7 @@ def rehearse(
 @dataclass(slots=True)
 class _Problems:
     """
-    The lines that are no requests: all are counted, the first hundred named.
+    The lines that are not requests: all of them are counted, and the first hundred are listed.
     """
 
     count: int = 0
@@ -230,29 +304,31 @@ class _Problems:
             self.named.append((line, problem))
 
 
-def _trace(name: str, price_file: Path | None, problems: _Problems) -> "Iterator[Request]":
+def _trace(name: str, price_file: Path | None, problems: _Problems, mix: "TokenMix | None") -> "Iterator[Request]":
     """
-    The requests by time: of recorded traffic all sorted, of a trace of costs as nearly as a log is.
+    The requests by time. Recorded traffic is sorted; a trace of costs only as far as `nearly_sorted` can.
     """
-    from savemode_cli.cli.recorded_costs import recorded_costs, recorded_files
-    from savemode_cli.core.rehearsal import nearly_sorted
+    from savemode_cli.core.budget.trace import nearly_sorted
+    from savemode_cli.readers.costs import recorded_costs, recorded_files
 
     files = recorded_files(name)
     if not files:
-        with _opened(name) as lines:
-            yield from nearly_sorted(_requests(lines, problems))
+        with opened(name) as lines:
+            yield from nearly_sorted(_requests(lines, problems), lambda request: request.at)
         return
     from savemode_cli.prices import load_prices
     from savemode_cli.readers.problems import Problems
 
     met = Problems()
-    yield from recorded_costs(files, load_prices(price_file), met)
+    with progress(sum(path.stat().st_size for path, _ in files)) as advance:
+        requests = recorded_costs(files, load_prices(price_file), met, mix, advance)
+    yield from requests
     problems.count = met.count
-    problems.named = [(one.line or 1, f"{one.file}: {one.what}") for one in met.named]
+    problems.named = [(problem.line or 1, f"{problem.file}: {problem.what}") for problem in met.named]
 
 
 def _requests(lines: BinaryIO, problems: _Problems) -> "Iterator[Request]":
-    from savemode_cli.core.rehearsal import read_request
+    from savemode_cli.core.budget.trace import read_request
 
     for number, line in enumerate(lines, 1):
         try:
@@ -268,48 +344,23 @@ def _requests(lines: BinaryIO, problems: _Problems) -> "Iterator[Request]":
             problems.add(number, str(error))
 
 
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
+def _chosen(settings: "Settings") -> "Budget":
     """
-    The lines of a file, or of stdin; with a progress bar where somebody watches.
+    The budget to simulate.
     """
-    if name == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        file = Path(name).open("rb")  # noqa: SIM115 - closed below; only opening it may fail with these words
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BadInput(f"cannot read {name}: {reason}", hint="give a JSONL file, or - for stdin") from None
-    with file:
-        if not sys.stderr.isatty():
-            yield file
-            return
-        from rich.console import Console
-        from rich.progress import wrap_file
-
-        size = Path(name).stat().st_size
-        with wrap_file(file, size, description=Path(name).name, console=Console(stderr=True), transient=True) as lines:
-            yield lines
-
-
-def _chosen(settings: "Settings", text: str | None) -> "Budget":
-    """
-    The budget that is tried: the one given, or the one configured as default.
-    """
-    if text is not None:
-        return settings.default_budget(_amount("--budget", text, negative=True))
     if settings.budget_nusd is None:
-        raise BadInput("no budget is given and none is configured", hint="like --budget 20")
+        raise BadInput("no budget is given or configured", hint="for example --budget 20")
     return settings.default_budget(settings.budget_nusd)
 
 
-def _amount(name: str, text: str | None, *, negative: bool = False) -> int:
-    from savemode_cli.core.tiers import parse_usd
+def _amount(name: str, text: str | None) -> int:
+    from savemode_cli.core.money.amounts import parse_usd
 
     nusd = 0 if text is None else parse_usd(text)
-    if nusd is None or (nusd < 0 and not negative):
-        raise BadInput(f"{name} {text!r} is no amount of US dollars", hint=f"like {name} 17.50")
+    if nusd is None or nusd < 0:
+        raise BadInput(
+            f"{name} {text!r} is not an amount of US dollars", hint=f"give 0 or more, for example {name} 17.50"
+        )
     return nusd
 
 
@@ -317,17 +368,19 @@ def _check_words(
     spend: str | None, trace: str | None, concurrency: int | None, *, as_json: bool, as_csv: bool, check: bool
 ) -> None:
     if spend is not None and trace is not None:
-        raise BadInput("--spend and --trace are two questions", hint="give one of them")
+        raise BadInput("--spend and --trace cannot be used together", hint="give one of them")
     if concurrency is not None and (trace is None or not 1 <= concurrency <= _MOST_AT_ONCE):
-        raise BadInput(f"--concurrency takes a --trace and a number from 1 to {_MOST_AT_ONCE}")
+        raise BadInput(f"--concurrency needs --trace and a number from 1 to {_MOST_AT_ONCE}")
     if as_json and as_csv:
-        raise BadInput("--json and --csv are two formats", hint="give one of them")
+        raise BadInput("--json and --csv cannot be used together", hint="give one of them")
     if check and spend is None and trace is None:
-        raise BadInput("--check has nothing to check", hint="give --spend or --trace")
+        raise BadInput("--check needs --spend or --trace", hint="give one of them")
 
 
 def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
-    # The columns of the first row are those of all. Line ends as everywhere else on this machine.
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
+    # All rows have the columns of the first one. Lines end with a newline, as in all other output.
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    echo(table.getvalue().removesuffix("\n"))

@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savemode_cli.cli.serve import say, wants_colour
-from savemode_cli.proxy.simulated.faults import GRAMMAR, WORDS, parse
+from savemode_cli.cli.command_group import Definition
+from savemode_cli.cli.screen import guard_logs, say, width_of
+from savemode_cli.simulated.faults import FAULTS_HELP, GRAMMAR, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from savemode_cli.proxy.simulated.faults import Fault
-    from savemode_cli.proxy.simulated.upstream import Behaviour, Served
+    from savemode_cli.simulated.faults import Fault
+    from savemode_cli.simulated.upstream import Behaviour, Served
 
 FAULTS = f"""\b
-A fault is {GRAMMAR}, COUNT being for how many
-requests. --fault may be repeated; a request's own header x-savemode-fault
-takes the same words, separated by semicolons.
+A fault is {GRAMMAR}.
+COUNT is the number of requests. --fault may be repeated. The header
+x-savemode-fault of a request takes the same words, separated by semicolons.
 
 \b
-{WORDS}
+{FAULTS_HELP}
 """
 
 
@@ -35,23 +36,27 @@ def simulate_upstream(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8788,
     script: Annotated[Path | None, typer.Option(help="What to answer, JSON: {'turns': [{'text': ...}, ...]}.")] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(metavar="FAULT", help="What goes wrong, like status=529*2; see below.")
+        list[str] | None, typer.Option(metavar="FAULT", help="A fault to simulate, like status=529*2; see below.")
     ] = None,
-    answer_ms: Annotated[float, typer.Option(min=0, max=3_600_000, help="How long it thinks before an answer.")] = 0,
+    answer_ms: Annotated[float, typer.Option(min=0, max=3_600_000, help="How long to wait before an answer.")] = 0,
     token_ms: Annotated[float, typer.Option(min=0, max=60_000, help="How long each token of a stream takes.")] = 0,
     gzip: Annotated[bool, typer.Option("--gzip", help="Compress answers for clients that accept it.")] = False,
     ttl_in_key: Annotated[
-        bool, typer.Option("--ttl-in-key", help="Let a breakpoint find only what was cached for its own TTL.")
+        bool, typer.Option("--ttl-in-key", help="Let a breakpoint find only cache entries of its own TTL.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No line for each request.")] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Also answer this model, for example the name of a deployment."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line for each request.")] = False,
 ) -> None:
     """
     Answer like the Messages API, with a true prompt cache: no key, no model, no network.
     """
-    from savemode_cli.proxy.server import run_in_loop
-    from savemode_cli.proxy.simulated.script import read_script
-    from savemode_cli.proxy.simulated.serving import Serving
-    from savemode_cli.proxy.simulated.upstream import Behaviour, SimulatedUpstream
+    from savemode_cli.serving.process import prepare, run_in_loop
+    from savemode_cli.simulated.script import read_script
+    from savemode_cli.simulated.serving import Serving
+    from savemode_cli.simulated.upstream import Behaviour, SimulatedUpstream
 
     behaviour = Behaviour(
         script=() if script is None else read_script(script),
@@ -60,8 +65,11 @@ def simulate_upstream(
         token_s=token_ms / 1000,
         gzip=gzip,
         ttl_in_key=ttl_in_key,
+        models=frozenset(model or ()),
     )
     upstream = SimulatedUpstream(behaviour, served=lambda one: None if quiet else say(sys.stdout, _line(one)))
+    guard_logs()
+    prepare()  # the next line opens the port
     serving = Serving(upstream, port, handle_signals=True)
     say(sys.stderr, _banner(serving.url, behaviour))
     run_in_loop(serving.run)
@@ -70,12 +78,15 @@ def simulate_upstream(
         raise typer.Exit(130)
 
 
+SIMULATE_UPSTREAM = Definition(simulate_upstream, epilog=FAULTS)
+
+
 def _faults(words: "Sequence[str]") -> "tuple[Fault, ...]":
     return tuple(fault for word in words for fault in parse(word))
 
 
 def _line(served: "Served") -> str:
-    from savemode_cli.views.terminal import printable
+    from savemode_cli.views.printable import printable
 
     status = "-" if served.status is None else str(served.status)
     return printable(f"{served.at:%H:%M:%S} {served.method} {served.path} {status} {served.note}".rstrip())
@@ -83,7 +94,7 @@ def _line(served: "Served") -> str:
 
 def _banner(url: str, behaviour: "Behaviour") -> str:
     from savemode_cli import __version__
-    from savemode_cli.views.terminal import Ink, banner
+    from savemode_cli.views.banner import banner
 
     rows = [
         ("answers", f"{len(behaviour.script)} turns of a script" if behaviour.script else "a line of its own"),
@@ -91,8 +102,10 @@ def _banner(url: str, behaviour: "Behaviour") -> str:
     ]
     if behaviour.faults:
         rows.append(("faults", ", ".join(fault.name for fault in behaviour.faults)))
-    hints = [
-        f"turn its clock: curl -d '{{\"advance_s\": 600}}' {url}/-/clock",
-        f"what it holds and billed: curl {url}/-/state",
+    rows += [
+        ("hint", "to advance its clock:"),
+        ("", f"curl -d '{{\"advance_s\": 600}}' {url}/-/clock"),
+        ("hint", "to see its cache and its bills:"),
+        ("", f"curl {url}/-/state"),
     ]
-    return banner(__version__, url, rows, hints, Ink(colour=wants_colour(sys.stderr)))
+    return banner(__version__, url, rows, width=width_of(sys.stderr))

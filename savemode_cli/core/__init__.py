@@ -1,7 +1,7 @@
 """
-All judgement, and nothing else: no clock, no I/O, no globals. Same inputs, same outputs.
+All decisions of savemode, as pure functions: no clock, no I/O, no global state. The same inputs give the same outputs.
 
-Rule of this package: the standard library's pure parts, one JSON parser, and the modules above in
-errors < {model_ids, price, encodings, sse} < pricing < usage < messages < caller < {gate, transform, tiers, tokens} <
-{prompt < prompt_cache, budget} < {admission, charge} < ledger < exchange < summary.
+Rule of this package: it imports the pure parts of the standard library, one JSON parser, and itself. Which of its
+packages may import which is a contract of import-linter in `pyproject.toml`; `docs/architecture.md` describes each
+package.
 """

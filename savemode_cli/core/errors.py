@@ -1,32 +1,39 @@
 """
-What can go wrong, by who is to blame.
+The errors that savemode raises, by who can correct them.
 
-Rule of this file: an error is a surprise; an expected outcome (a skip, a refusal) is a value and lives elsewhere.
+Rule of this file: an error is unexpected. An expected result, such as a skip or a refusal, is a value and is defined elsewhere.
 
     SavemodeError
-      |- BadInput             the person at the keyboard: a file or body that cannot be read      exit 2
-      |- ConfigError          the person at the keyboard: a flag, variable or config file          exit 2
-      |- LedgerUnavailable    the disk, or another process: the ledger cannot be read or written     exit 2
-      |- CaptureUnavailable   the disk, or another process: the captures cannot be read or written    exit 2
-           |- CaptureTooNew     a newer savemode: it wrote what is to be read                           exit 2
-      |- BadHeader            the client: a header or path of ours with a value that is not allowed   HTTP 400
-           |- BodyTooLarge      the client: a body that the API would not take                       HTTP 413
-      |- UnknownModel         the price table: it has no row for a model; ours to mend, or --price-file's   exit 2
-      |- UpstreamUnreachable  the upstream or the network in between                                HTTP 502
-           |- UpstreamTimeout   the same, after waiting                                             HTTP 504
+    |- BadInput             the user: a file or a body that cannot be read                            exit 2
+    |- ConfigError          the user: a flag, a variable or a config file                             exit 2
+    |- LedgerUnavailable    the disk or another process: the ledger cannot be read or written         exit 2
+    |   |- LedgerBusy       another process, which keeps the ledger locked                            exit 2
+    |- CaptureUnavailable   the disk or another process: the captures cannot be read or written       exit 2
+    |   |- CaptureTooNew    a newer savemode, which wrote the captures                                exit 2
+    |- BadHeader            the client: one of savemode's headers or paths has a wrong value          HTTP 400
+    |   |- BodyTooLarge     the client: the body is larger than the API accepts                       HTTP 413
+    |- UnknownModel         the price table or --price-file: it has no row for a model                exit 2
+    |- UpstreamUnreachable  the upstream, or the network on the way to it                             HTTP 502
+        |- UpstreamTimeout  the same, after the time limit                                            HTTP 504
 """
 
 
 class SavemodeError(Exception):
     """
-    The parent of all; never raised itself. `code` is stable and meant for machines, the text for people.
+    The parent of all errors. It is not raised itself.
+
+    `code` does not change and is for machines. The message is for people.
     """
 
     code = "error"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         """
-        Keep `message` (what was being done and what was found) and `hint` (what to do next).
+        Create an error.
+
+        Args:
+            message: what savemode was doing, and what it found.
+            hint: what the user can do next.
         """
         super().__init__(message)
         self.message = message
@@ -35,7 +42,7 @@ class SavemodeError(Exception):
 
 class BadInput(SavemodeError):
     """
-    A file or a body that cannot be used; the message names the place.
+    A file or a body that cannot be used. The message names the place.
     """
 
     code = "bad_input"
@@ -51,7 +58,7 @@ class ConfigError(SavemodeError):
 
 class BadHeader(SavemodeError):
     """
-    A header or a path of ours whose value is not one of the allowed ones; the client sees a 400.
+    One of savemode's own headers or paths has a value that is not allowed. The client receives a 400.
     """
 
     code = "bad_header"
@@ -61,7 +68,7 @@ class BadHeader(SavemodeError):
 
 class BodyTooLarge(BadHeader):
     """
-    A body larger than the API takes, which could be neither judged nor counted.
+    A body that is larger than the API accepts. savemode cannot judge or count it.
     """
 
     code = "body_too_large"
@@ -71,15 +78,23 @@ class BodyTooLarge(BadHeader):
 
 class LedgerUnavailable(SavemodeError):
     """
-    The ledger cannot be read or written. The proxy turns it into a decision (`unaccounted`); a command stops with exit 2.
+    The ledger cannot be read or written. The proxy then decides from memory; a command exits with 2.
     """
 
     code = "ledger_unavailable"
 
 
+class LedgerBusy(LedgerUnavailable):
+    """
+    Another process keeps the ledger locked. Nothing was changed, and the call may succeed a moment later.
+    """
+
+    code = "ledger_busy"
+
+
 class CaptureUnavailable(SavemodeError):
     """
-    The captures cannot be read or written. The proxy goes on and says so once; a command stops with exit 2.
+    The captures cannot be read or written. The proxy continues and reports it once; a command exits with 2.
     """
 
     code = "capture_unavailable"
@@ -87,7 +102,7 @@ class CaptureUnavailable(SavemodeError):
 
 class CaptureTooNew(CaptureUnavailable):
     """
-    A store or a record with a schema that a later version of savemode brought.
+    A store or a record has a schema of a later version of savemode.
     """
 
     code = "capture_too_new"
@@ -95,7 +110,7 @@ class CaptureTooNew(CaptureUnavailable):
 
 class UnknownModel(SavemodeError):
     """
-    A model that no row of the price table is for; the hint names the nearest ones that it has.
+    The price table has no row for a model. The hint names the most similar models that it has.
     """
 
     code = "unknown_model"
@@ -103,8 +118,12 @@ class UnknownModel(SavemodeError):
 
 class UpstreamUnreachable(SavemodeError):
     """
-    No answer came from the upstream: refused, reset, no such host, bad TLS.
+    The upstream sent no answer: the connection was refused or reset, the host is unknown, or TLS failed.
+
+    `served` is False where something on the way refused the request, so that it did not reach the upstream.
     """
+
+    served = True
 
     code = "upstream_unreachable"
     status = 502
@@ -119,3 +138,10 @@ class UpstreamTimeout(UpstreamUnreachable):
     code = "upstream_timeout"
     status = 504
     api_type = "timeout_error"
+
+
+def reason(error: OSError) -> str:
+    """
+    Why the operating system refused something, as messages print it: `permission denied`.
+    """
+    return (error.strerror or str(error)).lower()

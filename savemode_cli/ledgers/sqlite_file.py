@@ -1,23 +1,21 @@
 """
-The file of the SQLite ledger: found or made, checked, configured, migrated; and what to say when any of it fails.
+The file of the SQLite ledger: found or created, checked, configured and migrated, with an explanation of every failure.
 
-Rule of this file: everything SQLite or the operating system can say becomes `LedgerUnavailable`, with what to do next.
-Nothing is written to a file before it is known to be ours, and the file itself is never opened but by SQLite: closing
-any descriptor of it would drop the locks that SQLite holds on it in this process.
+Rule of this file: every error of SQLite or of the operating system becomes `LedgerUnavailable`, with a hint. Nothing is
+written to a file before it is known to be a ledger. Only SQLite opens the file: if this process closed another descriptor
+of it, SQLite would lose its locks.
 """
 
 import errno
-import fcntl
 import os
 import sqlite3
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from savemode_cli.core.errors import LedgerUnavailable
+from savemode_cli.core.errors import LedgerBusy, LedgerUnavailable
 from savemode_cli.database import (
     Migration,
     beside,
@@ -25,18 +23,18 @@ from savemode_cli.database import (
     diagnosis,
     distrust,
     is_foreign,
+    lock_folder,
     make_private,
     migrate,
     pragma,
 )
+from savemode_cli.private import make_folder
 
 APPLICATION_ID = 0x736D6C67
-"""`smlg`, in the file's header: tells our files from other programs'."""
+"""`smlg` in the file's header; it distinguishes ledgers from other SQLite databases."""
 
 BUSY_S = 5.0
-"""How long a call waits for other processes before it says the ledger is locked."""
-
-_POLL_S = 0.01
+"""How long a call waits for other processes before it reports that the ledger is locked, in seconds."""
 
 Identity = tuple[int, int]
 
@@ -44,7 +42,7 @@ Identity = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class Opened:
     """
-    Which file a connection has open, and which write-ahead log with it (None: there was none yet).
+    Which database file a connection has open, and which write-ahead log (None: there was none yet).
     """
 
     database: Identity
@@ -53,9 +51,9 @@ class Opened:
 
 def m001_holds_charges_budgets(db: sqlite3.Connection) -> None:
     """
-    One row per hold and key, one row per charge and key, and their sum.
+    One row for each hold and key, one row for each charge and key, and the sum for each key.
 
-    Times are text of fixed width in UTC, so that they sort, and can be read by a person with nothing but `sqlite3`.
+    Times are UTC text of fixed width, so that they sort, and so that people can read them with `sqlite3`.
     """
     db.execute(
         """CREATE TABLE holds (
@@ -64,9 +62,9 @@ def m001_holds_charges_budgets(db: sqlite3.Connection) -> None:
             PRIMARY KEY (hold_id, place)
         ) STRICT, WITHOUT ROWID"""
     )
-    # Holds all it takes to add up what is held under a key: the table itself is not read.
+    # A covering index: the sum of the holds of a key is read from the index alone.
     db.execute("CREATE INDEX counted_holds ON holds (key, expires_at, ask_nusd) WHERE released = 0")
-    # UNIQUE: the last line of defence of "exactly once", should the code above it ever be wrong.
+    # UNIQUE ensures that a hold is charged only once, even if the code has a bug.
     db.execute(
         """CREATE TABLE charges (
             number INTEGER PRIMARY KEY, hold_id TEXT NOT NULL, place INTEGER NOT NULL, key TEXT NOT NULL,
@@ -74,7 +72,7 @@ def m001_holds_charges_budgets(db: sqlite3.Connection) -> None:
             override INTEGER NOT NULL, UNIQUE (hold_id, place)
         ) STRICT"""
     )
-    # A charge is evidence. A correction is another row, and there is no code here that writes one.
+    # A charge is a permanent record. A correction would be another row; no code writes one.
     for verb in ("UPDATE", "DELETE"):
         db.execute(
             f"CREATE TRIGGER charges_no_{verb.lower()} BEFORE {verb} ON charges "
@@ -91,31 +89,127 @@ def m001_holds_charges_budgets(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO allowance VALUES (1, NULL)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_holds_charges_budgets,)
-"""In order; the file's `user_version` is how many of them it has. One that was released is never edited."""
+def m002_outstanding_sums(db: sqlite3.Connection) -> None:
+    """
+    Store the sum of a key's open holds, so that a balance does not read expired holds.
+
+    A killed proxy leaves its holds open until a user releases them. With 10,000 of them, one balance took 20 ms. Triggers
+    maintain the sum, so it is also correct if an older savemode writes to the same file.
+    """
+    db.execute("CREATE TABLE outstanding (key TEXT PRIMARY KEY, nusd INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+    db.execute("INSERT INTO outstanding SELECT key, sum(ask_nusd) FROM holds WHERE released = 0 GROUP BY key")
+    db.execute(
+        """CREATE TRIGGER holds_insert AFTER INSERT ON holds WHEN NEW.released = 0 BEGIN
+            INSERT INTO outstanding VALUES (NEW.key, NEW.ask_nusd)
+            ON CONFLICT (key) DO UPDATE SET nusd = nusd + excluded.nusd;
+        END"""
+    )
+    subtract = "BEGIN UPDATE outstanding SET nusd = nusd - OLD.ask_nusd WHERE key = OLD.key; END"
+    db.execute(f"CREATE TRIGGER holds_delete AFTER DELETE ON holds WHEN OLD.released = 0 {subtract}")
+    db.execute(
+        "CREATE TRIGGER holds_release AFTER UPDATE OF released ON holds "
+        f"WHEN OLD.released = 0 AND NEW.released <> 0 {subtract}"
+    )
+
+
+def m003_budget_terms(db: sqlite3.Connection) -> None:
+    """
+    Store when a budget was set.
+
+    This is a separate table, because an older savemode with the same file open reads the columns of `budgets` by
+    position.
+    """
+    db.execute("CREATE TABLE budget_terms (name TEXT PRIMARY KEY, set_at_us INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+
+
+def m004_people(db: sqlite3.Connection) -> None:
+    """
+    Store the terms of a budget about persons: whether it accepts the override header, the hint of a refusal, how it
+    handles unknown persons, personal limits, and for whom a cap is lifted.
+
+    `allowance` stays unchanged for caps that are lifted for everybody, because an older savemode with the same file open
+    reads it.
+    """
+    for column in (
+        "allow_override INTEGER NOT NULL DEFAULT 1",
+        "refusal_hint TEXT NOT NULL DEFAULT ''",
+        "unknown TEXT NOT NULL DEFAULT 'share'",
+    ):
+        db.execute(f"ALTER TABLE budget_terms ADD COLUMN {column}")
+    db.execute(
+        """CREATE TABLE personal_limits (
+            budget TEXT NOT NULL, who TEXT NOT NULL, limit_nusd INTEGER NOT NULL, set_at_us INTEGER NOT NULL,
+            PRIMARY KEY (budget, who)
+        ) STRICT, WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE allowances (
+            budget TEXT NOT NULL, who TEXT NOT NULL, until TEXT NOT NULL, PRIMARY KEY (budget, who)
+        ) STRICT, WITHOUT ROWID"""
+    )
+
+
+def m005_rolling_windows(db: sqlite3.Connection) -> None:
+    """
+    Store the charges in a rolling window, so that charges that leave it are found without reading the others; and what a
+    budget does when its cap is reached.
+
+    A trigger copies the rows from `charges`. A row is deleted when its charge leaves the window; the charge itself stays.
+    """
+    db.execute(
+        """CREATE TABLE rolling_charges (
+            key TEXT NOT NULL, settled_at TEXT NOT NULL, number INTEGER NOT NULL, nusd INTEGER NOT NULL,
+            PRIMARY KEY (key, settled_at, number)
+        ) STRICT, WITHOUT ROWID"""
+    )
+    # The window is the second part of a key. Clients choose the rest, so it may contain anything.
+    db.execute(
+        """CREATE TRIGGER charges_rolling AFTER INSERT ON charges
+        WHEN substr(NEW.key, instr(NEW.key, '/'), 9) = '/rolling:' BEGIN
+            INSERT INTO rolling_charges VALUES (NEW.key, NEW.settled_at, NEW.number, NEW.nusd);
+        END"""
+    )
+    db.execute("ALTER TABLE budget_terms ADD COLUMN action TEXT NOT NULL DEFAULT 'refuse'")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    m001_holds_charges_budgets,
+    m002_outstanding_sums,
+    m003_budget_terms,
+    m004_people,
+    m005_rolling_windows,
+)
+"""
+All migrations in order; the file's `user_version` is the number of applied ones. A released migration is never edited.
+"""
 
 
 def identity(path: Path) -> Identity | None:
     """
-    Which file is at the path, None for no file. Costs 2 microseconds a call.
+    The device and inode of the file at this path; None if there is no file. A call takes 2 microseconds.
     """
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def open_file(path: Path, busy_s: float, was: Opened | None = None) -> tuple[sqlite3.Connection, Opened]:
     """
-    A connection to the ledger at the path, checked and migrated. `was`: what stood there before it was replaced.
+    Open the ledger's file, check it and migrate it.
+
+    Args:
+        path: the file.
+        busy_s: how long to wait for other processes, in seconds.
+        was: the file that was open before it was replaced.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(path.parent, busy_s):
-        _claim(path, was)
+    make_folder(path.parent)
+    with lock_folder(path.parent, busy_s):
+        _prepare_file(path, was)
         db = connect(path, busy_s)
         try:
-            _refuse_strangers(db, path)
+            _check_is_own_ledger(db, path)
             make_private(path)
             _configure(db, path)
             migrate(db, MIGRATIONS, APPLICATION_ID)
@@ -128,58 +222,34 @@ def open_file(path: Path, busy_s: float, was: Opened | None = None) -> tuple[sql
             raise
 
 
-@contextmanager
-def _alone(folder: Path, busy_s: float) -> Iterator[None]:
+def _prepare_file(path: Path, was: Opened | None) -> None:
     """
-    Only one process at a time opens a ledger in this folder.
-
-    Without it one process could remove a log as a leftover that another has just begun. The lock is on the folder, for
-    the file may not be there yet.
-    """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        deadline = time.monotonic() + busy_s
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(_POLL_S)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _claim(path: Path, was: Opened | None) -> None:
-    """
-    See that there is a regular file at the path, if need be a new one that nobody else can read.
+    Create the file with private permissions, or check that it is a regular file.
     """
     folder = path.parent.stat().st_mode
     if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
         raise LedgerUnavailable(
-            f"anybody may replace files in {path.parent}", hint=f"chmod o-w {path.parent}, or choose another folder"
+            f"every user can replace files in {path.parent}", hint=f"chmod o-w {path.parent}, or choose another folder"
         )
-    for one in (path, *beside(path)):
-        if one.is_symlink():
-            raise LedgerUnavailable(f"{one} is a symbolic link", hint="name the file itself")
+    for file in (path, *beside(path)):
+        if file.is_symlink():
+            raise LedgerUnavailable(f"{file} is a symbolic link", hint="use the file itself")
     _remove_leftovers(path, was)
     if not path.exists():
-        # EXCL: should a link or a file appear in this very moment, it is not opened.
+        # O_EXCL: a link or a file that appears in this moment is not opened.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     elif not path.is_file():
-        raise LedgerUnavailable(f"{path} is not a regular file", hint="name a file")
+        raise LedgerUnavailable(f"{path} is not a regular file", hint="use a file")
     elif not os.access(path, os.W_OK):
-        # SQLite would open it for reading only, and only the first request would hear of it.
-        raise PermissionError(errno.EACCES, "it may not be written")
+        # SQLite would open the file read-only, and only the first request would report it.
+        raise PermissionError(errno.EACCES, "it is not writable")
 
 
 def _remove_leftovers(path: Path, was: Opened | None) -> None:
     """
-    Remove the log of a ledger that is gone, or SQLite would play it back over the new file, and does so in silence.
+    Remove the write-ahead log of a deleted ledger; otherwise SQLite would apply it to the new file without an error.
 
-    Whose log it is can be told where there is no database to it, and where it is the one we had open before the
+    The log belongs to a deleted ledger if there is no database file, or if it is the log that was open before the
     database was replaced.
     """
     wal, shared = beside(path)
@@ -189,30 +259,31 @@ def _remove_leftovers(path: Path, was: Opened | None) -> None:
         shared.unlink(missing_ok=True)
 
 
-def _refuse_strangers(db: sqlite3.Connection, path: Path) -> None:
+def _check_is_own_ledger(db: sqlite3.Connection, path: Path) -> None:
     """
-    Before anything is written: is the file empty, or a ledger that we understand?
+    Check, before anything is written, that the file is empty or a ledger that this version can read.
     """
     version = pragma(db, "user_version")
     if is_foreign(db, APPLICATION_ID):
-        raise LedgerUnavailable(f"{path} is a database of another program", hint="name another file")
+        raise LedgerUnavailable(f"{path} is a database of another program", hint="use another file")
     if version > len(MIGRATIONS):
         raise LedgerUnavailable(
-            f"{path} was written by a newer savemode: its schema is {version}, this one knows {len(MIGRATIONS)}",
-            hint="upgrade savemode, or name another file for this one",
+            f"{path} was written by a newer savemode: its schema is {version}, this version reads up to {len(MIGRATIONS)}",
+            hint="upgrade savemode, or use another file",
         )
 
 
 def _configure(db: sqlite3.Connection, path: Path) -> None:
-    # Of a new file only. A commit writes whole pages, five or so: smaller ones take a tenth off a request's two commits
-    # (and no more below 2 KB); the log is as long in bytes before it is written back.
+    # Only a new file accepts this. A commit writes about five whole pages; smaller pages save a tenth of a request's two
+    # commits. Pages of less than 2 KB save no more.
     db.execute("PRAGMA page_size = 2048")
-    db.execute("PRAGMA wal_autocheckpoint = 2000")
-    # WAL: readers and the one writer do not stop each other, and a commit is one append instead of two syncs.
+    # No commit waits for a checkpoint: a thread runs it (see `checkpoints`), or the last connection when it closes.
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    # WAL: readers and the writer do not block each other, and a commit is one append instead of two syncs.
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     _require_wal(mode, path)
-    # NORMAL: a killed process loses nothing. A power cut may lose the last commits, and never damages the file; the
-    # requests they stand for died with the machine. FULL would sync on each commit, milliseconds instead of 0.05.
+    # NORMAL: if the process is killed, nothing is lost. If the power fails, the last commits may be lost, but the file is
+    # not damaged, and the requests of these commits ended too. FULL would sync each commit: milliseconds instead of 0.05.
     db.execute("PRAGMA synchronous = NORMAL")
     distrust(db)
 
@@ -228,7 +299,11 @@ def _require_wal(mode: str, path: Path) -> None:
 @contextmanager
 def explained(path: Path, doing: str) -> Iterator[None]:
     """
-    Whatever SQLite or the operating system says, as `LedgerUnavailable` with what to do about it.
+    Turn an error of SQLite or of the operating system into `LedgerUnavailable` with a hint.
+
+    Args:
+        path: the ledger.
+        doing: the operation, as a verb for the message.
     """
     try:
         yield
@@ -237,20 +312,21 @@ def explained(path: Path, doing: str) -> Iterator[None]:
 
 
 TROUBLE = (sqlite3.Error, OSError)
-"""What SQLite and the operating system raise."""
+"""The exceptions of SQLite and of the operating system."""
 
 
 def explanation(exc: sqlite3.Error | OSError, path: Path, doing: str) -> LedgerUnavailable:
     """
-    The same for one exception, where a context manager would take too long.
+    The `LedgerUnavailable` for one exception, for code in which a context manager would take too long.
     """
     if isinstance(exc, sqlite3.Error):
-        found, hint = diagnosis(exc, path, _DIAGNOSES, "`savemode budget show` says more")
+        problem, hint = diagnosis(exc, path, _DIAGNOSES, "`savemode budget show` says more")
     elif isinstance(exc, BlockingIOError):
-        found, hint = _LOCKED
+        problem, hint = _LOCKED
     else:
-        found, hint = str(exc.strerror), "check the path and its permissions"
-    return LedgerUnavailable(f"cannot {doing} the ledger {path}: {found}", hint=hint)
+        problem, hint = str(exc.strerror), "check the path and its permissions"
+    error = LedgerBusy if (problem, hint) == _LOCKED else LedgerUnavailable
+    return error(f"cannot {doing} the ledger {path}: {problem}", hint=hint)
 
 
 _LOCKED = ("another process keeps it locked", "try again, or see which process has it open (lsof)")
@@ -259,16 +335,16 @@ _LOCKED = ("another process keeps it locked", "try again, or see which process h
 _DIAGNOSES = (
     ("SQLITE_BUSY", *_LOCKED),
     ("SQLITE_LOCKED", *_LOCKED),
-    ("SQLITE_CORRUPT", "the file is damaged", "move it away to start anew: mv {path} {path}.damaged"),
+    ("SQLITE_CORRUPT", "the file is damaged", "move it away to start with a new ledger: mv {path} {path}.damaged"),
     (
         "SQLITE_NOTADB",
-        "the file is not a SQLite database, or its head is damaged",
+        "the file is not an SQLite database, or its header is damaged",
         "move it away: mv {path} {path}.old",
     ),
-    ("SQLITE_IOERR_SHORT", "the file is damaged: it is shorter than it was", "move it away: mv {path} {path}.damaged"),
-    ("SQLITE_IOERR", "the disk answers with errors", "check the disk"),
-    ("SQLITE_FULL", "the disk is full", "make room; nothing was written"),
-    ("SQLITE_READONLY", "it may not be written", "check the permissions of the file and its folder"),
+    ("SQLITE_IOERR_SHORT", "the file is damaged: it was truncated", "move it away: mv {path} {path}.damaged"),
+    ("SQLITE_IOERR", "the disk reports errors", "check the disk"),
+    ("SQLITE_FULL", "the disk is full", "free some space; nothing was written"),
+    ("SQLITE_READONLY", "it is not writable", "check the permissions of the file and its folder"),
     ("SQLITE_CANTOPEN", "it cannot be opened", "check the permissions of the file and its folder"),
-    ("SQLITE_PERM", "it may not be opened", "check the permissions of the file and its folder"),
+    ("SQLITE_PERM", "permission to open it is denied", "check the permissions of the file and its folder"),
 )

@@ -1,54 +1,43 @@
 """
-The ledger of a proxy whose ledger could not be opened.
+The ledger of a proxy while its real ledger cannot be opened.
 
-Rule of this file: it never answers by itself. Each call tries to open the real one, at most once a second, and from then
-on that one answers.
+Rule of this file: it never answers itself. Each call tries to open the real ledger; once it is open, it answers all
+calls. The proxy makes at most one call a second, in a thread.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-from savemode_cli.core.errors import LedgerUnavailable
-from savemode_cli.core.ledger import Ledger
-
-_PAUSE_S = 1.0
+from savemode_cli.core.budget.ledger import Ledger
 
 
 class UnavailableLedger:
     """
-    Stands in for a ledger until it can be opened; every method raises `LedgerUnavailable` until then.
+    Replaces a ledger until that ledger can be opened; until then every method raises `LedgerUnavailable`.
     """
 
-    def __init__(self, error: LedgerUnavailable, reopen: Callable[[], Ledger]) -> None:
+    def __init__(self, reopen: Callable[[], Ledger]) -> None:
         """
-        `error` is what opening it said, `reopen` tries again.
+        Args:
+            reopen: tries to open the real ledger.
         """
-        self._error = error
         self._reopen = reopen
         self._ledger: Ledger | None = None
-        self._next_try = 0.0
 
     def close(self) -> None:
         """
-        Close the ledger, if there is one by now.
+        Close the real ledger, if it is open.
         """
         if self._ledger is not None:
             self._ledger.close()
 
     def __getattr__(self, name: str) -> Any:
         """
-        The real ledger's method.
+        A method of the real ledger.
 
         Raises:
-            LedgerUnavailable: it still cannot be opened.
+            LedgerUnavailable: the ledger still cannot be opened.
         """
-        if self._ledger is None and time.monotonic() >= self._next_try:
-            try:
-                self._ledger = self._reopen()
-            except LedgerUnavailable as error:
-                self._error = error
-                self._next_try = time.monotonic() + _PAUSE_S
         if self._ledger is None:
-            raise LedgerUnavailable(self._error.message, hint=self._error.hint) from None
+            self._ledger = self._reopen()
         return getattr(self._ledger, name)

@@ -1,6 +1,6 @@
 """
-The road of a request: the only place where anything is asynchronous.
+The proxy: forwards each request to the upstream and its answer to the client. Only this package is asynchronous.
 
-Rule of this package: move bytes and keep order; judgement lives in the core, and what is opened elsewhere (a log, a
-ledger) is given, not imported.
+Rule of this package: it moves bytes and keeps their order. The core makes the decisions. Objects from other packages,
+such as a log or a ledger, are passed in and not imported.
 """

@@ -1,26 +1,25 @@
 """
-An answer on its way to the client: its head, and its body as it arrives.
+The upstream's answer on its way to the client: its head, and its body as it arrives.
 
-Rule of this file: the bytes pass as they came. They are counted and metered on the way, and looked at before it only
-where an error may be about our edits.
+Rule of this file: the bytes are forwarded unchanged. They are counted and metered as they pass. An answer is read before
+it is forwarded only if it is an error that may be about savemode's edits.
 """
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import httpx
+from savemode_cli.core.wire.encodings import Undecodable, decoder
+from savemode_cli.proxy.progress import ExchangeInProgress
+from savemode_cli.proxy.upstream import Pieces, UpstreamAnswer
+from savemode_cli.serving.headers import RawHeaders, header_value, own_headers
 
-from savemode_cli.core.encodings import Undecodable, decoder
-from savemode_cli.proxy.headers import RawHeaders, header_value, own_headers
-from savemode_cli.proxy.journal import Journal
-
-_LONGEST_ERROR_BYTES = 256 * 1024  # an error body longer than this is passed on unread
+_LONGEST_ERROR_BYTES = 256 * 1024  # a longer error body is forwarded unread
 
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
     """
-    The answer's head, and its body as it arrives.
+    The head of the answer, and its body as it arrives.
     """
 
     status: int
@@ -30,45 +29,41 @@ class Outbound:
 
 def own_answer(status: int, body: bytes, request_id: str) -> Outbound:
     """
-    An answer that no upstream gave.
+    An answer that the proxy makes itself.
     """
     return Outbound(status, own_headers(body, request_id), once(body))
 
 
 async def once(body: bytes) -> AsyncIterator[bytes]:
     """
-    A body that is all there.
+    A body that is already complete.
     """
     yield body
 
 
-async def counted(response: httpx.Response, journal: Journal) -> AsyncIterator[bytes]:
-    meter, kept = journal.meter, journal.kept
-    async for chunk in stream_of(response):
-        journal.response_bytes += len(chunk)
+async def counted(pieces: Pieces, progress: ExchangeInProgress) -> AsyncIterator[bytes]:
+    """
+    The pieces of an answer. They are counted and metered, and recorded if the user asked for it.
+    """
+    meter, kept = progress.meter, progress.bodies
+    async for chunk in pieces:
+        progress.response_bytes += len(chunk)
         if meter is not None:
             meter.feed(chunk)
-            if journal.first_token_ms is None and meter.emitted_chars:
-                journal.first_token_ms = journal.elapsed_ms()
+            if progress.first_token_ms is None and meter.emitted_chars:
+                progress.first_token_ms = progress.elapsed_ms()
         if kept is not None:
-            kept.add(chunk, journal.response_bytes)
+            kept.add(chunk, progress.response_bytes)
         yield chunk
 
 
-def stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what an asynchronous transport returns
-    return stream
-
-
-async def read_error(response: httpx.Response) -> bytes | None:
+async def read_error(answer: UpstreamAnswer) -> bytes | None:
     """
-    An error's body, which the response can still be read from afterwards; None if it is too long to be one.
+    The body of an error. The answer still has the body afterwards. None if the body is too long for an error.
     """
-    stream = stream_of(response)
-    rest = aiter(stream)
+    rest = aiter(answer.pieces)
     pieces: list[bytes] = []
-    response.stream = _Replay(pieces, rest, stream)
+    answer.pieces = _Replay(pieces, rest, answer.pieces)
     size = 0
     async for chunk in rest:
         pieces.append(chunk)
@@ -78,34 +73,32 @@ async def read_error(response: httpx.Response) -> bytes | None:
     return b"".join(pieces)
 
 
-class _Replay(httpx.AsyncByteStream):
+class _Replay:
     """
-    What was read of a stream, then the rest of it.
+    A body of which a part was already read: first that part, then the rest.
     """
 
-    def __init__(self, pieces: list[bytes], rest: AsyncIterator[bytes], stream: httpx.AsyncByteStream) -> None:
-        self._pieces = pieces
+    def __init__(self, read: list[bytes], rest: AsyncIterator[bytes], whole: Pieces) -> None:
+        self._read = read
         self._rest = rest
-        self._stream = stream
+        self._whole = whole
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
+        for piece in self._read:
             yield piece
         async for chunk in self._rest:
             yield chunk
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self._whole.aclose()
 
 
-def decoded(response: httpx.Response, answer: bytes) -> bytes:
+def decoded(headers: RawHeaders, body: bytes) -> bytes:
     """
-    An error's body without its content encoding; as it is if it cannot be decoded, or is too long for one.
+    The body of an error without its content encoding; unchanged if it cannot be decoded or is too long.
     """
     try:
-        decode = decoder(
-            header_value(response.headers.raw, b"content-encoding").decode("latin-1"), _LONGEST_ERROR_BYTES
-        )
-        return answer if decode is None else b"".join(decode(answer))
+        decode = decoder(header_value(headers, b"content-encoding").decode("latin-1"), _LONGEST_ERROR_BYTES)
+        return body if decode is None else b"".join(decode(body))
     except Undecodable:
-        return answer
+        return body

@@ -1,187 +1,202 @@
 """
-Request bodies that somebody recorded: files of JSON, lines of JSON, and HAR.
+Reads recorded request bodies: a JSON file, lines of JSON, single entries of a HAR, and records of claude-tap.
 
-Rule of this file: a body is handed on byte for byte as it stands in the file; what is around it is read if it is there.
+Rule of this file: a body is passed on with exactly the bytes in the file.
 
-A line, or a file, is a request body itself, or an object around one:
+A line, or a file, is a request body, or an object that contains one:
 
-    body             the request body, an object or a text that holds one
-    started_at       when it was sent, like 2026-11-24T12:00:00.123Z
-    ended_at         when its answer was over; or
+    body             the request body: an object, or a string with its JSON
+    started_at       when it was sent, for example 2026-11-24T12:00:00.123Z
+    ended_at         when its answer was complete; or
     duration_ms      how long that took
     usage            the answer's `usage`, as the API reports it
-    session          whose it is; without it the body tells
-    anthropic_beta   the value of that header: it tells a subscription's traffic
-    headers          an object of names and values, for those that matter (x-posthog-*, authorization, ...)
-    path             like /posthog_code/v1/messages
+    session          the key of its session; by default it is read from the body
+    product          the product that it was sent for; by default it is read from the path
+    anthropic_beta   the value of that header, which identifies the traffic of a subscription
+    headers          an object of names and values, for the headers that matter (x-posthog-*, authorization, ...)
+    method           POST by default
+    path or url      for example /posthog_code/v1/messages, with or without a query
+    status           the answer's HTTP status
 
-Other keys are left alone. Of a HAR the entries that POST to a path ending in /v1/messages are read, their usage out of
-the answer, streamed or not. It is one JSON value, so it is mapped into memory, not copied.
+Other members are ignored. A line from `savemode captures export --jsonl` is read as the capture that it contains.
 """
 
-import mmap
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from savemode_cli.core.messages import MESSAGES_PATH
-from savemode_cli.core.pricing import Usage
-from savemode_cli.core.recorded import Call
-from savemode_cli.core.usage import ReportedUsage, UsageMeter, usage_from
-from savemode_cli.readers.files import Kind
+from savemode_cli.captures.jsonl import read_line
+from savemode_cli.core.errors import SavemodeError
+from savemode_cli.core.replay.recording import Call
+from savemode_cli.core.wire.messages import MESSAGES_PATH
+from savemode_cli.core.wire.report import ReportedUsage, usage_from
+from savemode_cli.readers.calls import call_of, call_of_capture, header_pairs
+from savemode_cli.readers.claude_tap import record_call
+from savemode_cli.readers.har import entry_call
+from savemode_cli.readers.lines import numbered_lines, objects_in
 from savemode_cli.readers.problems import Problems
+from savemode_cli.readers.reader import Sample
 from savemode_cli.readers.times import milliseconds, utc
 
-_BOM = b"\xef\xbb\xbf"
-_OAUTH_BETA = "oauth-"
+
+class _Request(Struct, gc=False):
+    url: Raw | UnsetType = UNSET
+    post_data: Raw | UnsetType = field(name="postData", default=UNSET)
 
 
 class _Line(Struct, gc=False):
     body: Raw | UnsetType = UNSET
+    body_base64: str | UnsetType = UNSET
     messages: Raw | UnsetType = UNSET
+    request: _Request | UnsetType = UNSET
+    capture: Raw | UnsetType = UNSET
+    schema_version: int | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     duration_ms: float | None = None
     usage: ReportedUsage | None = None
     session: str | None = None
+    product: str | None = None
     anthropic_beta: str | None = None
-    headers: dict[str, str] | None = None
+    headers: Any = None
+    method: str | None = None
     path: str | None = None
+    url: str | None = None
     status: int | None = None
-
-
-class _Named(Struct, gc=False):
-    name: str = ""
-    value: str = ""
-
-
-class _Posted(Struct, gc=False):
-    text: str | None = None
-    encoding: str | None = None
-
-
-class _HarRequest(Struct, gc=False):
-    method: str = ""
-    url: str = ""
-    headers: list[_Named] = []
-    postData: _Posted | None = None  # noqa: N815 - as it is spelled in the file
-
-
-class _Content(Struct, gc=False):
-    mimeType: str | None = None  # noqa: N815
-    text: str | None = None
-    encoding: str | None = None
-
-
-class _HarResponse(Struct, gc=False):
-    status: int | None = None
-    content: _Content | None = None
-
-
-class _Entry(Struct, gc=False):
-    request: _HarRequest
-    startedDateTime: datetime | None = None  # noqa: N815
-    time: float | None = None
-    response: _HarResponse | None = None
-
-
-class _Log(Struct, gc=False):
-    entries: list[Raw]
-
-
-class _Har(Struct, gc=False):
-    log: _Log
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
-_decode_har = msgspec.json.Decoder(_Har).decode
-_decode_entry = msgspec.json.Decoder(_Entry).decode
+_decode_any = msgspec.json.Decoder(Raw).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+_BODY_NAMES = frozenset({"messages", "body", "body_base64", "request"})
+_EXPORT_NAMES = frozenset({"schema_version", "capture"})
 
-def calls(path: Path, kind: Kind, problems: Problems) -> Iterator[Call]:
+
+def holds_body(sample: Sample) -> bool:
     """
-    The calls in a file, one at a time.
+    Whether a sample is a request body, or an object that contains one.
+    """
+    return not _BODY_NAMES.isdisjoint(sample.names) or sample.names >= _EXPORT_NAMES
+
+
+def is_lines(sample: Sample) -> bool:
+    """
+    Whether a sample is one of several such objects, one on each line.
+    """
+    return holds_body(sample) and not sample.is_only_line
+
+
+def body_lines(file: BinaryIO, path: Path, problems: Problems) -> Iterator[Call]:
+    """
+    The calls in lines of JSON. See `CallReader`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    for number, line in numbered_lines(file):
+        for text in _objects(line):
+            call = _call(text, f"{path.name}:{number}", path.parent)
+            yield from problems.taken(call, path.name, number)
+
+
+def one_body(file: BinaryIO, path: Path, problems: Problems) -> Iterator[Call]:
+    """
+    The call in a file with one JSON object. See `CallReader`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    yield from problems.taken(_call(file.read(), path.name, path.parent), path.name)
+
+
+def _objects(line: bytes) -> list[bytes]:
+    """
+    The objects on a line: one, unless a writer was stopped before it wrote the line break.
+    """
+    if _is_json(line):
+        return [line]
+    objects, rest = objects_in(line)
+    return [*objects, *([rest] if rest else [])]
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        _decode_any(line)
+    except _UNREADABLE:
+        return False
+    return True
+
+
+def _call(text: bytes, place: str, folder: Path) -> Call | str | None:
+    """
+    The call in a JSON text, what is wrong with the text, or None if it is not a model call.
     """
     try:
-        match kind:
-            case "bodies":
-                yield from _lines(path, problems)
-            case "har":
-                yield from _har(path, problems)
-            case _:
-                yield from _one(path, problems)
-    except OSError as error:
-        problems.add(path.name, None, (error.strerror or str(error)).lower())
-
-
-def _lines(path: Path, problems: Problems) -> Iterator[Call]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            text = line.strip().removeprefix(_BOM)
-            if not text:
-                continue
-            found = _call(text, f"{path.name}:{number}")
-            if isinstance(found, str):
-                problems.add(path.name, number, found)
-            elif found is not None:
-                yield found
-
-
-def _one(path: Path, problems: Problems) -> Iterator[Call]:
-    found = _call(path.read_bytes().removeprefix(_BOM), path.name)
-    if isinstance(found, str):
-        problems.add(path.name, None, found)
-    elif found is not None:
-        yield found
-
-
-def is_answered(status: int | None, usage: Usage | None) -> bool:
-    """
-    Whether a call was let through and done, so far as is known: an error has a status, and no usage.
-    """
-    return usage is not None or status is None or status < 400
-
-
-def _call(text: bytes, place: str) -> Call | str | None:
-    """
-    The call that a JSON text holds, what is wrong with it, or None if it is another request.
-    """
-    try:
-        read = _decode_line(text)
-        body = text if read.body is UNSET else _body(bytes(read.body))
-        started, ended = _span(read)
+        return _of_line(_decode_line(text), text, place, folder)
     except msgspec.ValidationError:
-        return "a field in a form that is not known"
+        return "a field in an unknown form"
     except _UNREADABLE:
         return "not JSON"
+    except SavemodeError as error:
+        return error.message
     except ValueError as error:
         return str(error)
-    if read.body is UNSET and read.messages is UNSET:
+
+
+def _of_line(read: _Line, text: bytes, place: str, folder: Path) -> Call | str | None:
+    if read.capture is not UNSET and read.schema_version is not None:
+        return call_of_capture(read_line(text), place)
+    if read.request is UNSET:
+        return _described(read, text, place)
+    # A request with its answer: a single entry of a HAR, or a record of claude-tap.
+    is_entry = read.request.post_data is not UNSET or read.request.url is not UNSET
+    return entry_call(text, place, folder) if is_entry else record_call(text, place)
+
+
+def _described(read: _Line, text: bytes, place: str) -> Call | str | None:
+    """
+    The call of a body, with or without an object that contains it.
+    """
+    body = _body(read, text)
+    if body is None:
         return "no request body"
-    if read.path is not None and not read.path.endswith(MESSAGES_PATH):
-        return None
-    usage = None if read.usage is None else usage_from(read.usage)
-    return Call(
+    started, ended = _span(read)
+    beta = [] if read.anthropic_beta is None else [("anthropic-beta", read.anthropic_beta)]
+    headers = header_pairs(read.headers)
+    named = {name.lower() for name, _ in headers}
+    return call_of(
         place,
         body,
-        headers=_headers((read.headers or {}).items()),
-        path=read.path or MESSAGES_PATH,
+        method=read.method or "POST",
+        target=read.path or read.url or MESSAGES_PATH,
+        product=read.product,
+        headers=headers if "anthropic-beta" in named else [*headers, *beta],
         started_at=started,
         ended_at=ended,
-        usage=usage,
+        usage=None if read.usage is None else usage_from(read.usage),
+        status=read.status,
         session=read.session,
-        subscription=_OAUTH_BETA in (read.anthropic_beta or ""),
-        answered=is_answered(read.status, usage),
     )
+
+
+def _body(read: _Line, text: bytes) -> bytes | None:
+    if isinstance(read.body, Raw):
+        raw = bytes(read.body)
+        return _decode_text(raw).encode("utf-8", "surrogatepass") if raw.startswith(b'"') else raw
+    if isinstance(read.body_base64, str):
+        try:
+            return b64decode(read.body_base64)
+        except Base64Error:
+            return None
+    return text if read.messages is not UNSET else None
 
 
 def _span(read: _Line) -> tuple[datetime | None, datetime | None]:
@@ -191,89 +206,3 @@ def _span(read: _Line) -> tuple[datetime | None, datetime | None]:
     if started is None or read.duration_ms is None:
         return started, None
     return started, started + milliseconds(read.duration_ms)
-
-
-def _body(raw: bytes) -> bytes:
-    return _decode_text(raw).encode("utf-8", "surrogatepass") if raw.startswith(b'"') else raw
-
-
-def _har(path: Path, problems: Problems) -> Iterator[Call]:
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            problems.add(path.name, None, "not a HAR")  # it was one when its kind was told
-            return
-        # Closed when nothing holds a piece of it any more: whoever stops in the middle may still hold one.
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    text = memoryview(mapped)[len(_BOM) if mapped[: len(_BOM)] == _BOM else 0 :]
-    try:
-        entries = _decode_har(text).log.entries
-    except _UNREADABLE:
-        problems.add(path.name, None, "not a HAR")
-        return
-    for number, raw in enumerate(entries, 1):
-        found = _entry(raw, f"{path.name}: entry {number}")
-        if isinstance(found, str):
-            problems.add(path.name, None, f"entry {number}: {found}")
-        elif found is not None:
-            yield found
-
-
-def _entry(raw: Raw, place: str) -> Call | str | None:
-    """
-    The call of an entry, what is wrong with it, or None if it is another request.
-    """
-    try:
-        read = _decode_entry(raw)
-        path = urlsplit(read.request.url).path
-        started = None if read.startedDateTime is None else utc(read.startedDateTime)
-        took = milliseconds(max(read.time or 0, 0))  # -1 is how a HAR says that it does not know
-    except (*_UNREADABLE, ValueError):
-        return "a field in a form that is not known"
-    request = read.request
-    if request.method != "POST" or not path.endswith(MESSAGES_PATH):
-        return None
-    body = _text(request.postData.text, request.postData.encoding) if request.postData is not None else None
-    if body is None:
-        return "its body was not recorded"
-    usage = None if read.response is None else _metered(read.response.content)
-    return Call(
-        place,
-        body,
-        headers=_headers((one.name, one.value) for one in request.headers),
-        path=path,
-        started_at=started,
-        ended_at=None if started is None else started + took,
-        usage=usage,
-        subscription=any(one.name.lower() == "anthropic-beta" and _OAUTH_BETA in one.value for one in request.headers),
-        answered=is_answered(None if read.response is None else read.response.status, usage),
-    )
-
-
-def _metered(content: _Content | None) -> Usage | None:
-    """
-    What an answer says it used; a HAR holds it decoded, whatever its headers say of an encoding.
-    """
-    body = None if content is None else _text(content.text, content.encoding)
-    if content is None or body is None:
-        return None
-    meter = UsageMeter(content.mimeType or "application/json")
-    meter.feed(body)
-    meter.close()
-    return meter.usage if meter.final else None
-
-
-def _text(text: str | None, encoding: str | None) -> bytes | None:
-    if text is None:
-        return None
-    if encoding != "base64":
-        return text.encode("utf-8", "surrogatepass")
-    try:
-        return b64decode(text, validate=True)
-    except (Base64Error, ValueError):
-        return None
-
-
-def _headers(pairs: Any) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple(
-        (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in pairs
-    )

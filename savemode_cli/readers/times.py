@@ -1,24 +1,24 @@
 """
-Times as files have them, as the times we reckon with.
+Times and durations in files, checked and in UTC.
 
-Rule of this file: a time that cannot be right is refused here, so that no one behind has to expect it.
+Rule of this file: it refuses impossible times, so that other code does not need to expect them.
 """
 
 from datetime import UTC, datetime, timedelta
 
 _YEARS = range(1971, 2200)
-_LONGEST = timedelta(days=31)
+_MAX_DURATION = timedelta(days=31)
 
 
 def utc(at: datetime) -> datetime:
     """
-    The same moment in UTC; without a zone it is taken to be in UTC.
+    The same moment in UTC. A time without a zone is treated as UTC.
 
     Raises:
-        ValueError: its year is not one in which a request was sent.
+        ValueError: no request can have been sent in that year.
     """
     if at.year not in _YEARS:
-        raise ValueError("a time that cannot be right")
+        raise ValueError("an impossible time")
     if at.tzinfo is UTC:
         return at
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
@@ -26,11 +26,14 @@ def utc(at: datetime) -> datetime:
 
 def milliseconds(count: float) -> timedelta:
     """
-    How long an answer took.
+    The duration of an answer.
+
+    Args:
+        count: milliseconds.
 
     Raises:
-        ValueError: it is less than nothing, or longer than a month.
+        ValueError: the duration is negative or longer than a month.
     """
-    if not 0 <= count <= _LONGEST / timedelta(milliseconds=1):
-        raise ValueError("a duration that cannot be right")
+    if not 0 <= count <= _MAX_DURATION / timedelta(milliseconds=1):
+        raise ValueError("an impossible duration")
     return timedelta(milliseconds=count)

@@ -1,41 +1,38 @@
 """
-Claude Code's transcripts: one line per block of an answer, its usage repeated on each.
+Reads Claude Code's transcripts: one line for each block of an answer, with the usage repeated on each line.
 
-Rule of this file: an answer counts once, however many lines and files it stands in. It is known by its message id and
-request id, by the message id alone where a request id is missing, by the record's own id where both are. Of its lines
-the one with the most output is kept, of its copies the one of the main conversation.
+Rule of this file: it reads lines. `answers` decides which lines are one answer, `transcript_files` which files are one
+session.
 
-Layout. `<project>/<session>.jsonl`, its sub-agents in `<session>/subagents/agent-<id>.jsonl`, with older clients beside
-it; a sub-agent's answers may also stand inside the main file, in records of its progress. A resumed or forked session
-begins with a copy of the lines of its origin. Such copies are handed on marked, for they tell how the cache stood.
+A sub-agent's answers may also be inside the main file, in records of its progress. A resumed or forked session begins
+with a copy of the lines of its origin. Such copies are passed on and marked, because they show what was cached.
 
-Times. A request starts when the record before it (along `parentUuid`) was written, and ends with its last line.
-
-Longer than most: the rules by which copies are told apart stand beside the reading that they slow down.
+Times: a request starts when the record before it (along `parentUuid`) was written, and ends with its last line.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from hashlib import blake2b
-from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from savemode_cli.core.recorded import Recorded, Session
-from savemode_cli.core.usage import ReportedUsage, usage_from
+from savemode_cli.core.errors import reason
+from savemode_cli.core.replay.recording import Recorded, Session, StatedCost
+from savemode_cli.core.wire.report import ReportedUsage, stop_of, usage_from
+from savemode_cli.core.wire.turns import holds_tool_result
+from savemode_cli.readers.answers import Answer, Answers, Ids, Lane
+from savemode_cli.readers.cost_lines import COST_LINE, CostLines
+from savemode_cli.readers.lines import numbered_lines, objects_in, open_text
 from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.times import utc
+from savemode_cli.readers.transcript_files import Group, Source
 
-_USAGE = b'"usage"'  # inside a string its quotes would be escaped
+_USAGE = b'"usage"'  # inside a string the quotes would be escaped
 _SYNTHETIC = "<synthetic>"
-_MOST_MARKS = 50_000
-"""How many records of a file are remembered: a request's predecessor is one of the last few."""
-
-_SUBAGENTS = "subagents"
-_PEEKED_LINES = 200
-_PEEKED_BYTES = 1024 * 1024
+_MAX_MARKS = 50_000
+"""How many records of a file are remembered. The record before a request is one of the last few."""
 
 
 class _Block(Struct, gc=False):
@@ -46,9 +43,12 @@ class _Answer(Struct, gc=False):
     id: str | None = None
     model: str | None = None
     usage: ReportedUsage | None = None
+    content: msgspec.Raw = msgspec.Raw()
+    stop_reason: str | UnsetType | None = UNSET
+    stop_details: Any = None
 
 
-class _Said(Struct, gc=False):
+class _UserMessage(Struct, gc=False):
     content: list[_Block] | str | None = None
 
 
@@ -75,12 +75,13 @@ class _Line(_Nested, gc=False):
     sessionId: str | None = None  # noqa: N815
     agentId: str | None = None  # noqa: N815
     isSidechain: bool | None = None  # noqa: N815
+    requestRef: str | None = None  # noqa: N815
     data: _Progress | None = None
 
 
-class _Mark(Struct, gc=False):
+class _Plain(Struct, gc=False):
     """
-    A record without usage: all that matters is when it was written and whether a person wrote it.
+    A record without usage. Only its time matters, and whether a person wrote it.
     """
 
     type: str = ""
@@ -90,7 +91,7 @@ class _Mark(Struct, gc=False):
     sessionId: str | None = None  # noqa: N815
     agentId: str | None = None  # noqa: N815
     isMeta: bool | None = None  # noqa: N815
-    message: _Said | None = None
+    message: _UserMessage | None = None
 
 
 class _NestedMark(Struct, gc=False):
@@ -107,196 +108,106 @@ class _Progressing(Struct, gc=False):
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
-_decode_mark = msgspec.json.Decoder(_Mark).decode
+_decode_mark = msgspec.json.Decoder(_Plain).decode
 _decode_progress = msgspec.json.Decoder(_Progressing).decode
 _decode_any = msgspec.json.Decoder().decode
+_NOT_JSON = "not JSON"
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """
-    One transcript file and what its first records say. `family` is the moment its conversation began: a resumed
-    session has that of its origin, so what may be copies of each other is read by one reader, the origin first.
-    """
-
-    path: Path
-    bytes: int
-    session: str
-    agent: str
-    family: str
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """
-    The files of one session, its main conversation first.
-    """
-
-    session: str
-    sources: tuple[Source, ...]
-
-    @property
-    def bytes(self) -> int:
-        """
-        Of all its files.
-        """
-        return sum(source.bytes for source in self.sources)
-
-    @property
-    def family(self) -> str:
-        """
-        When its conversation began.
-        """
-        return min(source.family for source in self.sources)
-
-
-def groups(paths: Iterable[Path]) -> list[Group]:
-    """
-    The sessions that the files belong to; of sessions that began alike the shorter one, the origin, first.
-    """
-    by_session: dict[tuple[Path, str], list[Source]] = {}
-    for path in paths:
-        source = _peek(path)
-        inside = path.parent.name == _SUBAGENTS
-        folder = path.parent.parent.parent if inside else path.parent
-        by_session.setdefault((folder, source.session), []).append(source)
-    found = [
-        Group(session, tuple(sorted(sources, key=lambda one: (one.agent, one.family, one.bytes, one.path))))
-        for (_, session), sources in by_session.items()
-    ]
-    return sorted(found, key=lambda group: (group.family, group.bytes, group.sources[0].path))
-
-
-def _peek(path: Path) -> Source:
-    """
-    Session, agent and beginning of a file. A conversation is named by its file or folder, as the client does: the lines
-    of a resumed one may still bear the name of its origin.
-    """
-    session = agent = family = ""
-    with path.open("rb") as file:
-        for line in file.readlines(_PEEKED_BYTES)[:_PEEKED_LINES]:
-            try:
-                read = _decode_mark(line)
-            except _UNREADABLE:
-                continue
-            session = session or read.sessionId or ""
-            agent = agent or read.agentId or ""
-            family = family or (read.timestamp.isoformat() if read.timestamp is not None else "")
-            if session and family:
-                break
-    if path.parent.name == _SUBAGENTS:
-        session, agent = path.parent.parent.name, agent or path.stem
-    elif not agent or not session:
-        session = path.stem
-    return Source(path, path.stat().st_size, session, agent, family)
-
-
-@dataclass(slots=True)
-class Ids:
-    """
-    The answers that were counted, as 64-bit digests: the same in every process.
-    """
-
-    known: set[int] = field(default_factory=set)
-    _fresh: list[int] = field(default_factory=list)
-
-    def met(self, message_id: str | None, request_id: str | None, record_id: str | None) -> bool:
-        """
-        Whether this answer was met before; from now on it was.
-        """
-        anyhow = _digest(message_id or record_id or "")
-        exact = anyhow if request_id is None else _digest(f"{message_id or record_id} {request_id}")
-        if exact in self.known:
-            return True
-        self.known.update((exact, anyhow))
-        self._fresh.append(exact)
-        return False
-
-    def taken(self) -> list[int]:
-        """
-        The digests of what was counted since this was last asked.
-        """
-        fresh, self._fresh = self._fresh, []
-        return fresh
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-
-
-@dataclass(slots=True)
-class _Met:
-    """
-    One answer while its lines are read.
-    """
-
-    request: Recorded
-    timed: bool
-    """Whether the start is known from a record before it."""
 
 
 def read_group(group: Group, ids: Ids, problems: Problems) -> Session:
     """
-    The answers of one session, those counted before marked as copies.
+    The answers of one session. Answers that were already read in another session are marked as copies.
+
+    Args:
+        group: the files of the session.
+        ids: the answers of the sessions that were read before; the answers of this session are added.
+        problems: counts what cannot be read.
     """
     reading = _Reading(group.session, problems)
-    for source in group.sources:
-        reading.file(source)
-    requests = []
-    for key, met in reading.answers.items():
-        copy = ids.met(*key)
-        requests.append(replace(met.request, copy=True) if copy else met.request)
+    for number, source in enumerate(group.sources):
+        reading.file(number, source)
+    settled = reading.answers.settled()
+    requests: list[Recorded] = []
+    copied: dict[str, datetime] = {}
+    for answer, keys in settled.answers:
+        origin, request = ids.origin(keys, group.session), answer.request
+        requests.append(request if origin is None else replace(request, copy=True))
+        if origin is not None and request.agent == "":
+            copied[origin] = max(copied.get(origin, request.ended_at), request.ended_at)
     requests.sort(key=_started)
-    return Session(group.session, tuple(requests))
+    return Session(
+        group.session, tuple(requests), settled.repeated, settled.sharing, tuple(copied.items()), reading.stated()
+    )
 
 
 def _started(request: Recorded) -> datetime:
     return request.started_at
 
 
-_Key = tuple[str | None, str | None, str | None]
+_Mark = tuple[datetime, bool, str]
+"""
+The facts that a record gives about the answer after it: when the record was written, whether the answer is to a person's
+message (and not to a tool's result), and the ID of the last message of a person, "" if it was not read.
+"""
+
+
+_NO_MARK: tuple[None, bool, str] = None, True, ""
+"""The mark of a record that was not read. A file that begins with an answer begins a turn."""
 
 
 class _Reading:
     """
-    The files of one session, line by line.
+    Reads the files of one session, line by line.
     """
 
     def __init__(self, session: str, problems: Problems) -> None:
-        self.answers: dict[_Key, _Met] = {}
-        self._by_message: dict[str, _Key] = {}
+        self.answers = Answers()
         self._session = session
         self._problems = problems
-        self._marks: dict[str, tuple[datetime, bool]] = {}
+        self._marks: dict[str, _Mark] = {}
         self._agents: dict[str, datetime] = {}
         self._agent = ""
+        self._number = 0
+        self._counts = CostLines()
 
-    def file(self, source: Source) -> None:
-        self._agent = source.agent
+    def stated(self) -> tuple[StatedCost, ...]:
+        return self._counts.stated()
+
+    def file(self, number: int, source: Source) -> None:
+        self._number, self._agent = number, source.agent
+        self._counts.pause()
         name = source.path.name
         try:
-            with source.path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    trouble = self._take(line)
-                    if trouble:
-                        self._problems.add(name, number, trouble)
+            with open_text(source.path) as file:
+                for place, line in numbered_lines(file):
+                    problem = self._take(line)
+                    if problem:
+                        self._problems.add(name, place, problem)
         except OSError as error:
-            self._problems.add(name, None, (error.strerror or str(error)).lower())
+            self._problems.add(name, None, reason(error))
         self._marks.clear()
         self._agents.clear()
 
     def _take(self, line: bytes) -> str:
         """
-        What is wrong with a line, or "".
+        What is wrong with a line, or "". If a line is not one JSON value, each value on it is read.
         """
+        problem = self._take_record(line)
+        if problem != _NOT_JSON:
+            return problem
+        records, rest = objects_in(line)
+        problems = [record_problem for record in records if (record_problem := self._take_record(record))]
+        return _NOT_JSON if rest else next(iter(problems), "")
+
+    def _take_record(self, line: bytes) -> str:
         try:
             if _USAGE not in line:
                 self._mark(line)
                 return ""
             read = _decode_line(line)
         except _UNREADABLE:
-            return _trouble(line)
+            return _problem(line)
         try:
             if read.data is not None and read.data.message is not None:
                 self._nested(read, read.data.message, read.data.agentId or "")
@@ -305,16 +216,16 @@ class _Reading:
             else:
                 self._mark(line)
         except _UNREADABLE:
-            return _trouble(line)
+            return _problem(line)
         except ValueError as error:
             return str(error)
         return ""
 
     def _mark(self, line: bytes) -> None:
-        if not line.strip():
-            return
         read = _decode_mark(line)
-        if read.type == "progress" and b'"agentId"' in line:
+        if read.type == COST_LINE and self._agent == "":
+            self._counts.take(line)
+        elif read.type == "progress" and b'"agentId"' in line:
             progress = _decode_progress(line).data
             if progress is not None and progress.message is not None and progress.message.timestamp is not None:
                 self._agents[progress.agentId or ""] = progress.message.timestamp
@@ -323,86 +234,92 @@ class _Reading:
     def _remember(self, uuid: str | None, parent: str | None, at: datetime | None, person: bool | None) -> None:
         if uuid is None or at is None:
             return
+        if self._agent == "":
+            self._counts.record(at)
+        _, inherited, turn = self._marks.get(parent or "", _NO_MARK)
         if person is None:
-            before = self._marks.get(parent or "")
-            person = before is None or before[1]
-        self._marks[uuid] = at, person
-        if len(self._marks) > 2 * _MOST_MARKS:
-            for old in list(self._marks)[:_MOST_MARKS]:
+            self._marks[uuid] = at, inherited, turn
+        else:
+            self._marks[uuid] = at, person, uuid if person else turn
+        if len(self._marks) > 2 * _MAX_MARKS:
+            for old in list(self._marks)[:_MAX_MARKS]:
                 del self._marks[old]
 
     def _answer(self, read: _Line) -> None:
         self._remember(read.uuid, read.parentUuid, read.timestamp, None)
-        before = self._marks.get(read.parentUuid or "")
         agent = read.agentId or self._agent
-        start = None if before is None else before[0]
-        self._add(read, agent, start, opens_turn=before is None or before[1])
+        self._add(
+            read,
+            (self._number, agent, read.isSidechain),
+            agent,
+            self._marks.get(read.parentUuid or ""),
+            read.parentUuid,
+            read.requestRef,
+        )
 
     def _nested(self, read: _Line, nested: _Nested, agent: str) -> None:
         self._remember(read.uuid, read.parentUuid, read.timestamp, None)
-        self._add(nested, agent, self._agents.get(agent), opens_turn=agent not in self._agents)
+        at = self._agents.get(agent)
+        self._add(nested, (self._number, agent, "progress"), agent, None if at is None else (at, False, ""))
 
-    def _add(self, read: _Nested, agent: str, start: datetime | None, *, opens_turn: bool) -> None:
+    def _add(
+        self,
+        read: _Nested,
+        lane: Lane,
+        agent: str,
+        before: _Mark | None,
+        parent: str | None = None,
+        reference: str | None = None,
+    ) -> None:
         answer = read.message
         if answer is None or answer.usage is None or read.timestamp is None or read.isApiErrorMessage:
             return
-        usage = usage_from(answer.usage)
+        usage = usage_from(answer.usage, stop_of(answer.stop_reason, answer.stop_details))
         if usage is None or answer.model is None or answer.model == _SYNTHETIC:
             return
-        key = self._key(answer.id, read)
         at = utc(read.timestamp)
-        start = at if start is None else min(_or_else(start, at), at)
-        timed = start < at
-        request = Recorded(self._session, agent, answer.model, start, at, usage, opens_turn)
-        met = self.answers.get(key)
-        self.answers[key] = _Met(request, timed) if met is None else _merged(met, request, timed=timed)
+        marked_at, opens_turn, turn = before or _NO_MARK
+        start = at if marked_at is None else min(_or_else(marked_at, at), at)
+        content = crc32(answer.content) if answer.content else None
+        line = Answer(
+            Recorded(
+                self._session,
+                agent,
+                answer.model,
+                start,
+                at,
+                usage,
+                opens_turn,
+                partial_output=answer.stop_reason is None,
+            ),
+            message_id=answer.id or None,
+            request_id=read.requestId or reference or None,
+            lane=lane,
+            turn=turn,
+            timed=start < at,
+            written_at=at,
+            content=content,
+            records=() if read.uuid is None else (read.uuid,),
+            contents=() if content is None else (content,),
+        )
+        self.answers.add(line, parent)
+        if agent == "":
+            self._counts.answer(at)
 
-    def _key(self, message_id: str | None, read: _Nested) -> _Key:
-        """
-        How the answer is known: lines of one answer have one key, whether or not each of them names its request.
-        """
-        if message_id is None:
-            return None, read.requestId, read.uuid
-        if read.requestId is None and message_id in self._by_message:
-            return self._by_message[message_id]
-        key = (message_id, read.requestId, None)
-        self._by_message.setdefault(message_id, key)
-        return key
 
-
-def _merged(met: _Met, request: Recorded, *, timed: bool) -> _Met:
+def _by_person(read: _Plain) -> bool | None:
     """
-    Two lines of one answer: the most output, the whole time, the main conversation's copy.
-    """
-    one = met.request
-    usage = request.usage if request.usage.output_tokens >= one.usage.output_tokens else one.usage
-    known = [at for at, is_timed in ((one.started_at, met.timed), (request.started_at, timed)) if is_timed]
-    first = one if one.agent == "" or request.agent != "" else request
-    return _Met(
-        replace(
-            first,
-            usage=usage,
-            started_at=min(known or (one.started_at, request.started_at)),
-            ended_at=max(one.ended_at, request.ended_at),
-            opens_turn=one.opens_turn,
-        ),
-        bool(known),
-    )
-
-
-def _by_person(read: _Mark) -> bool | None:
-    """
-    Whether a person's message; None where the record before it tells (the client's own additions, and other records).
+    Whether this is a message of a person; None for additions of the client and for other records, which do not show it.
     """
     if read.type != "user" or read.isMeta or read.message is None:
         return None
     content = read.message.content
-    return not (isinstance(content, list) and any(block.type == "tool_result" for block in content))
+    return not (isinstance(content, list) and holds_tool_result(block.type for block in content))
 
 
 def _or_else(at: datetime, other: datetime) -> datetime:
     """
-    The time in UTC, or another if it cannot be right: of the record before an answer nothing else is asked.
+    The time in UTC, or the other one if it is impossible. The record before an answer only matters for its time.
     """
     try:
         return utc(at)
@@ -410,14 +327,14 @@ def _or_else(at: datetime, other: datetime) -> datetime:
         return other
 
 
-def _trouble(line: bytes) -> str:
+def _problem(line: bytes) -> str:
     """
-    What is wrong with a line that could not be read; "" if it is JSON that only is not what we look for.
+    What is wrong with a line that could not be read; "" if it is a JSON object of another type.
     """
     try:
         read = _decode_any(line)
     except _UNREADABLE:
-        return "not JSON"
+        return _NOT_JSON
     if not isinstance(read, dict):
         return "not a JSON object"
-    return "usage or time in a form that is not known" if read.get("type") == "assistant" else ""
+    return "usage or time in an unknown form" if read.get("type") == "assistant" else ""

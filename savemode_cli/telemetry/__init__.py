@@ -1,6 +1,6 @@
 """
-Events about the traffic, for those who want to see it elsewhere: PostHog, a file, the terminal.
+Events about exchanges, for PostHog, a file or the terminal.
 
-Rule of this package: a request never waits for it and never fails of it. The event loop hands a record over; what is made
-of it and where it goes is a thread's business, whose troubles are counted, said once, and shown in `/-/health`.
+Rule of this package: no request waits for an event, and no request fails because of one. The event loop hands an exchange
+over. A thread makes the event and delivers it. Its problems are counted, announced once, and shown in `/-/health`.
 """

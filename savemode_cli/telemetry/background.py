@@ -1,108 +1,118 @@
 """
-The sink behind every outlet: a bounded queue and one thread that makes events of records and delivers them.
+The sink behind every outlet: a bounded queue, and one thread that makes events of exchanges and delivers them.
 
-Rule of this file: an event is delivered, or kept for the next start, or counted as lost; there is no fourth thing.
+Rule of this file: each event is delivered, or kept for the next start, or counted as lost.
 
-Why not the SDK's own queue. `posthog.Client` builds its message in the caller's thread, which here is the event loop; its
-consumer drops a batch once its retries are over, and tells `on_error` so, but tells nobody of a batch that arrived. So
-at a shutdown within a bound nobody could say which events are still to be sent. Hence the SDK's `batch_post`, which is
-what its consumer calls, from a thread of our own that knows.
+The queue of PostHog's SDK is not used, for three reasons. `posthog.Client` builds its message in the thread of the caller,
+which here is the event loop. Its consumer drops a batch after the last retry and reports that to `on_error`, but reports no
+batch that arrived. So at a shutdown with a time limit nobody could know which events are still to be sent. This file calls
+the SDK's `batch_post`, as the SDK's consumer does, from a thread that knows what was delivered.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Protocol
 
-from savemode_cli.core.event import Event
-from savemode_cli.core.record import Record
+from savemode_cli.core.exchange.observed import Observed
+from savemode_cli.telemetry.event import Event
 
 MOST_WAITING = 10_000
-"""Records in memory, as many as the SDK keeps; one without content is about 5 KB."""
+"""Exchanges in memory, as many as the SDK keeps. One without content has about 5 KB."""
 
 MOST_CONTENT_BYTES = 64 * 1024 * 1024
-"""Of the bodies in memory. Past it events go without content: they are what must not be lost."""
+"""The bodies in memory. Beyond that, events are sent without content, so that no event is lost."""
 
-BATCH = 250  # a request costs the SDK as much as it takes to write 30 events
-_BATCH_WITH_CONTENT = 10  # at 800 KiB each well below the 20 MB that PostHog takes
-_EVENTS_A_TURN = 25  # half a millisecond
+BATCH = 250  # events; a request takes the SDK as long as the JSON of 30 events
+_BATCH_WITH_CONTENT = 10  # of 800 KiB at most: well below the 20 MB that PostHog accepts
+_EVENTS_BETWEEN_YIELDS = 25  # half a millisecond
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
-_LAST_TRIES = 3  # of a batch once we are to end: who is not there now will not be there in a second
+_LAST_TRIES = 3  # of a batch after `close` was called
 _LAST_PAUSE_S = 0.1
 
 
 class Undelivered(Exception):
     """
-    A batch did not arrive. `final`: nor will it ever; else it is tried again, after `after_s` if that is said.
+    A batch was not delivered.
     """
 
-    def __init__(self, why: str, *, final: bool = False, after_s: float | None = None) -> None:
+    def __init__(self, reason: str, *, final: bool = False, after_s: float | None = None) -> None:
         """
-        `why` is for people, and names no key.
+        Args:
+            reason: why, for people; without a key.
+            final: whether another try would fail too.
+            after_s: the shortest pause before the next try, in seconds; None: as usual.
         """
-        super().__init__(why)
-        self.why = why
+        super().__init__(reason)
+        self.reason = reason
         self.final = final
         self.after_s = after_s
 
 
 class Outlet(Protocol):
     """
-    Where events go. Called by one thread only.
+    Where events go. Only one thread calls it.
     """
 
     @property
     def where(self) -> str:
         """
-        What it is called in a sentence.
+        Its name in a sentence.
         """
 
     def deliver(self, batch: Sequence[Event], timeout_s: float) -> None:
         """
-        Hand over a batch. None of it may count as delivered if it raises.
+        Deliver a whole batch. If this raises, no event of the batch counts as delivered.
+
+        Args:
+            batch: the events.
+            timeout_s: how long it may take, in seconds.
 
         Raises:
-            Undelivered: it did not arrive.
+            Undelivered: the batch was not delivered.
         """
 
 
 class Store(Protocol):
     """
-    Where events wait that could not be delivered before the end.
+    Where events are kept that could not be delivered before the process ended.
     """
 
     def claim(self) -> list[Event]:
         """
-        What an earlier process has left, which is now ours alone to deliver.
+        Take the events of earlier processes. Until `forget` or `give_back` no other process gets them.
         """
 
     def forget(self) -> None:
         """
-        What was claimed has been delivered.
+        Delete the claimed events: they were delivered.
         """
 
     def give_back(self) -> None:
         """
-        What was claimed has not been delivered, or not all of it: the next process may claim it.
+        Leave the claimed events to the next process: not all of them were delivered.
         """
 
     def save(self, events: Sequence[Event]) -> int:
         """
-        Keep events for the next start; how many were kept.
+        Keep events for the next start.
+
+        Returns:
+            How many were kept, from the first on.
         """
 
 
 class Background:
     """
-    A sink that delivers in the background. It begins at once, and ends with `close`.
+    A sink that delivers in a thread. The thread starts at once, and ends with `close`.
     """
 
     def __init__(
         self,
         name: str,
-        make: Callable[[Record], Event | None],
+        make: Callable[[Observed], Event | None],
         outlet: Outlet,
         announce: Callable[[str, str], None],
         *,
@@ -113,8 +123,16 @@ class Background:
         close_s: float = 3.0,
     ) -> None:
         """
-        `batch_s` is how long a batch may wait to be full, `timeout_s` how long a delivery may take, `close_s` how long the
-        end may.
+        Args:
+            name: the name of the sink.
+            make: makes the event of an exchange; None if the exchange has no event.
+            outlet: where the events go.
+            announce: tells the person at the terminal; takes the name of an event and a sentence.
+            store: where events are kept that could not be delivered; None: they are lost.
+            wants_content: whether the events need headers and bodies.
+            batch_s: how long a batch may wait until it is full, in seconds.
+            timeout_s: how long a delivery may take, in seconds.
+            close_s: how long `close` may take, in seconds.
         """
         self.name = name
         self.wants_content = wants_content
@@ -127,14 +145,14 @@ class Background:
         self._batch_s = batch_s
         self._timeout_s = timeout_s
         self._close_s = close_s
-        self._records: deque[Record] = deque()
+        self._records: deque[Observed] = deque()
         self._content_bytes = 0
         self._pending: deque[list[Event]] = deque()
         self._claimed = False
-        self._from_store = 0  # how many of the first batches are of an earlier process
+        self._from_store = 0  # how many of the first batches are from an earlier process
         self._failing = ""
         self._failures = 0
-        self._said: set[str] = set()
+        self._announced_reasons: set[str] = set()
         self._first, self._full, self._ending = threading.Event(), threading.Event(), threading.Event()
         self._deadline = float("inf")
         self._abandoned = False
@@ -146,26 +164,32 @@ class Background:
     @property
     def trouble(self) -> str:
         """
-        Why events wait, and how many; else how many were lost.
+        Why events wait, and how many; otherwise how many were lost; empty if there is no problem.
         """
         if self._failing:
-            waiting = len(self._records) + sum(map(len, list(self._pending)))
-            return f"{self._failing}; {waiting} events wait, {self.lost} were lost"
+            return f"{self._failing}; {self._waiting()} events wait, {self.lost} were lost"
         return f"{self.lost} events were lost" if self.lost else ""
 
-    def keep(self, record: Record) -> None:
+    @property
+    def counters(self) -> Mapping[str, int]:
         """
-        Take a record, or count it as lost where there are too many.
+        How many events were delivered and lost, and how many wait.
+        """
+        return {"delivered": self.delivered, "lost": self.lost, "waiting": self._waiting()}
+
+    def keep(self, observed: Observed) -> None:
+        """
+        Take an exchange, or count it as lost if too many wait.
         """
         records = self._records
         if len(records) >= MOST_WAITING or self._closed:
-            self._lose(1, f"{self._outlet.where} is too slow: {MOST_WAITING} events wait")
+            self._count_lost(1, f"{self._outlet.where} is too slow: {MOST_WAITING} events wait")
             return
-        if record.content is not None:
-            record = self._weighed(record)
-        records.append(record)
+        if observed.content is not None:
+            observed = self._within_content_limit(observed)
+        records.append(observed)
         waiting = len(records)
-        # The thread is woken twice a batch, not once a record: waking it costs the event loop more than all of the rest.
+        # The thread is woken twice a batch and not once an exchange: waking it costs the event loop more than the rest.
         if waiting == 1:
             self._first.set()
         elif waiting == BATCH:
@@ -173,40 +197,46 @@ class Background:
 
     def close(self) -> None:
         """
-        Deliver what was taken, for as long as the end may take; the rest is kept for the next start.
+        Deliver what was taken, for `close_s` at most. The rest is kept for the next start.
         """
         if self._closed:
             return
         self._closed = True
         self._deadline = time.monotonic() + self._close_s
-        for one in (self._ending, self._first, self._full):
-            one.set()
+        for event in (self._ending, self._first, self._full):
+            event.set()
         self._thread.join(self._close_s)
         with self._lock:
-            # A delivery may still be under way. If it arrives after all, the copy that is kept has the same uuid.
+            # A delivery may still be running. If it succeeds, the copy that is kept has the same uuid.
             self._abandoned = True
             own = islice(self._pending, self._from_store, None)
-            left = [*chain.from_iterable(own), *self._made(self._records)]
+            undelivered = [*chain.from_iterable(own), *self._events_of(self._records)]
         if self._store is not None and self._claimed:
-            # What is left of an earlier process lies there already. To write it again would need room that there may not be.
+            # The events of an earlier process are in the store already, and a second copy may not fit.
             self._store.give_back() if self._from_store else self._store.forget()
-        kept = self._store.save(left) if left and self._store is not None else 0
+        kept = self._store.save(undelivered) if undelivered and self._store is not None else 0
         if kept:
-            self._announce(f"{self.name}_kept", f"{kept} events for {self._outlet.where} are kept for the next start")
-        if len(left) > kept:
-            self._lose(len(left) - kept, f"{self._outlet.where} could not be reached before the end")
+            events = "1 event" if kept == 1 else f"{kept} events"
+            self._announce(f"{self.name}_kept", f"{events} for {self._outlet.where} kept for the next start")
+        if len(undelivered) > kept:
+            self._count_lost(
+                len(undelivered) - kept, f"{self._outlet.where} could not be reached before savemode ended"
+            )
 
-    def _weighed(self, record: Record) -> Record:
+    def _waiting(self) -> int:
+        return len(self._records) + sum(map(len, list(self._pending)))
+
+    def _within_content_limit(self, observed: Observed) -> Observed:
         """
-        The record, without its content if there is too much of it in memory.
+        The exchange, without its content if too much content is in memory.
         """
         if self._content_bytes > MOST_CONTENT_BYTES:
-            why = f"{self._outlet.where} is slow: events go without content until it is not"
-            self._say("trouble", why, why)
-            return record.without_content()
+            reason = f"{self._outlet.where} is slow: until it has caught up, events are sent without content"
+            self._announce_once("trouble", reason, reason)
+            return observed.without_content()
         with self._counting:
-            self._content_bytes += _content_bytes(record)
-        return record
+            self._content_bytes += _content_bytes(observed)
+        return observed
 
     def _run(self) -> None:
         if self._store is not None:
@@ -223,13 +253,13 @@ class Background:
 
     def _claim(self, store: Store) -> None:
         """
-        Take what an earlier process has left; whole into memory, for the store is bounded.
+        Take the events of earlier processes into memory. The store is bounded.
         """
         try:
             earlier = store.claim()
         except Exception as error:  # noqa: BLE001 - a file that somebody has edited must not end the telemetry
-            why = f"what waits for {self._outlet.where} cannot be read ({type(error).__name__})"
-            return self._say("unread", why, f"{why}; it stays where it is")
+            reason = f"the events kept for {self._outlet.where} cannot be read ({type(error).__name__})"
+            return self._announce_once("unread", reason, f"{reason}; they stay where they are")
         with self._lock:
             self._pending.extend(earlier[at : at + BATCH] for at in range(0, len(earlier), BATCH))
             self._from_store = len(self._pending)
@@ -246,30 +276,31 @@ class Background:
 
     def _fill(self) -> None:
         """
-        Make a batch of the oldest records. They stay in their queue until it stands, so that none is ever nowhere.
+        Make a batch of the oldest exchanges. They stay in the queue until the batch is in the other one, so that `close`
+        finds each of them in one of the two.
         """
         records = self._records
         size = min(len(records), _BATCH_WITH_CONTENT if self.wants_content else BATCH)
-        batch = self._made(records[index] for index in range(size))
+        batch = self._events_of(records[index] for index in range(size))
         with self._lock:
             if self._abandoned:
                 return
             if batch:
                 self._pending.append(batch)
-            done = [records.popleft() for _ in range(size)]
+            handled = [records.popleft() for _ in range(size)]
         with self._counting:
-            self._content_bytes -= sum(map(_content_bytes, done))
+            self._content_bytes -= sum(map(_content_bytes, handled))
 
-    def _made(self, records: Iterable[Record]) -> list[Event]:
+    def _events_of(self, records: Iterable[Observed]) -> list[Event]:
         events = []
         for number, record in enumerate(records):
-            if number % _EVENTS_A_TURN == 0:
-                # Let the event loop have the interpreter: it would wait 5 ms for it before it asked again.
+            if number % _EVENTS_BETWEEN_YIELDS == 0:
+                # Give the interpreter to the event loop, which would otherwise wait for 5 ms before it asks for it.
                 time.sleep(0)
             try:
                 event = self._make(record)
-            except Exception as error:  # noqa: BLE001 - a record that is odd beyond all tests must not end the telemetry
-                self._lose(1, f"no event could be made of a request ({type(error).__name__})")
+            except Exception as error:  # noqa: BLE001 - an exchange that no test foresaw must not end the telemetry
+                self._count_lost(1, f"no event could be made of a request ({type(error).__name__})")
                 continue
             if event is not None:
                 events.append(event)
@@ -277,47 +308,50 @@ class Background:
 
     def _deliver_first(self) -> bool:
         """
-        Try the first batch; whether to go on.
+        Try to deliver the first batch.
+
+        Returns:
+            Whether to go on.
         """
         batch = self._pending[0]
         try:
-            left_s = max(self._deadline - time.monotonic(), 0.1)
-            self._outlet.deliver(batch, min(self._timeout_s, left_s))
+            remaining_s = max(self._deadline - time.monotonic(), 0.1)
+            self._outlet.deliver(batch, min(self._timeout_s, remaining_s))
         except Undelivered as failure:
             if failure.final:
-                self._take_apart(batch, failure.why)
+                self._split(batch, failure.reason)
                 return True
-            return self._wait_after(failure)
+            return self._pause_after(failure)
         except Exception as error:  # noqa: BLE001 - the thread that delivers is the only one
-            self._take_apart(batch, f"{self._outlet.where} cannot take an event ({type(error).__name__})")
+            self._split(batch, f"{self._outlet.where} cannot take an event ({type(error).__name__})")
             return True
-        self._done(batch)
+        self._note_delivered(batch)
         return True
 
-    def _done(self, batch: Sequence[Event]) -> None:
+    def _note_delivered(self, batch: Sequence[Event]) -> None:
         with self._lock:
             if self._abandoned:
                 return
             self._pending.popleft()
-            self._one_less()
+            self._note_batch_done()
         self.delivered += len(batch)
         self._failures = 0
         if self._failing:
             self._failing = ""
             self._announce(f"{self.name}_back", f"{self._outlet.where} takes events again")
 
-    def _one_less(self) -> None:
+    def _note_batch_done(self) -> None:
         """
-        A batch less waits. With the lock: how many of them are an earlier process's must be true at the end.
+        Note that one batch less waits. The lock is held: `close` reads how many batches are from an earlier process.
         """
         if self._from_store:
             self._from_store -= 1
             if not self._from_store and self._store is not None:
                 self._store.forget()
 
-    def _take_apart(self, batch: Sequence[Event], why: str) -> None:
+    def _split(self, batch: Sequence[Event], reason: str) -> None:
         """
-        A batch is refused for one event in it, or for its size: halves of it may pass.
+        Replace a refused batch by its halves: it may be refused because of one event, or because of its size.
         """
         half = len(batch) // 2
         with self._lock:
@@ -328,15 +362,15 @@ class Background:
                 self._pending.extendleft([list(batch[half:]), list(batch[:half])])
                 self._from_store += 1 if self._from_store else 0
             else:
-                self._one_less()
+                self._note_batch_done()
         if not half:
-            self._lose(1, why)
+            self._count_lost(1, reason)
 
-    def _wait_after(self, failure: Undelivered) -> bool:
+    def _pause_after(self, failure: Undelivered) -> bool:
         self._failures += 1
-        before, self._failing = self._failing, failure.why
+        before, self._failing = self._failing, failure.reason
         if not before:
-            self._announce(f"{self.name}_trouble", f"{failure.why}; events wait until it is over")
+            self._announce(f"{self.name}_trouble", f"{failure.reason}; events wait until it takes them")
         if self._ending.is_set():
             time.sleep(_LAST_PAUSE_S)
             return self._failures < _LAST_TRIES and time.monotonic() < self._deadline
@@ -344,22 +378,24 @@ class Background:
         self._ending.wait(max(pause, min(failure.after_s or 0.0, 2 * _LONGEST_PAUSE_S)))
         return True
 
-    def _lose(self, count: int, why: str) -> None:
+    def _count_lost(self, count: int, reason: str) -> None:
         with self._counting:
             self.lost += count
-        self._say(
-            "lost", why, f"{'an event was' if count == 1 else f'{count} events were'} lost, and more may be: {why}"
+        self._announce_once(
+            "lost",
+            reason,
+            f"{'an event was' if count == 1 else f'{count} events were'} lost, and more may be: {reason}",
         )
 
-    def _say(self, event: str, why: str, text: str) -> None:
+    def _announce_once(self, event: str, reason: str, text: str) -> None:
         """
-        Once for each reason.
+        Announce each reason once.
         """
-        if why not in self._said:
-            self._said.add(why)
+        if reason not in self._announced_reasons:
+            self._announced_reasons.add(reason)
             self._announce(f"{self.name}_{event}", text)
 
 
-def _content_bytes(record: Record) -> int:
-    content = record.content
+def _content_bytes(observed: Observed) -> int:
+    content = observed.content
     return 0 if content is None else len(content.request_body or b"") + len(content.response_body or b"")

@@ -1,8 +1,8 @@
 """
 Events that wait for the next start, in files of the user's data folder.
 
-Rule of this file: a file is whole or is not there; it belongs to the process that holds its lock, and to nobody once that
-process is gone, however it went.
+Rule of this file: a file is written as a whole or not at all. It belongs to the process that holds its lock. The operating
+system releases the lock when the process ends, whatever ended it.
 """
 
 import contextlib
@@ -16,21 +16,25 @@ from typing import Any
 
 import msgspec
 
-from savemode_cli.core.event import Event
+from savemode_cli.private import make_folder
+from savemode_cli.telemetry.event import Event
 from savemode_cli.telemetry.jsonl import lines
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of all that waits for one project: some 40,000 events without content."""
+"""The events that wait for one project together: about 40,000 events without content."""
 
 
 class Spool:
     """
-    The events that wait for one address, which is told apart by a hash: a key is not written down.
+    The events that wait for one address. The names of its files hold a hash of the address, because it has a key in it.
     """
 
     def __init__(self, folder: Path, address: str, most_bytes: int = MOST_BYTES) -> None:
         """
-        `address` is host and key: what waits for one project must not go to another.
+        Args:
+            folder: where the files are.
+            address: host and key, so that events for one project never go to another.
+            most_bytes: how much may wait.
         """
         self._folder = folder
         self._prefix = f"events-{hashlib.sha256(address.encode()).hexdigest()[:12]}-"
@@ -39,7 +43,7 @@ class Spool:
 
     def claim(self) -> list[Event]:
         """
-        What earlier processes have left; no other process gets it while this one holds it.
+        Take the events of earlier processes. No other process gets them while this one holds them.
         """
         events: list[Event] = []
         for path in sorted(self._files()):
@@ -49,7 +53,7 @@ class Spool:
 
     def forget(self) -> None:
         """
-        Delete what was claimed.
+        Delete the claimed events.
         """
         for path, file in self._claimed:
             with contextlib.suppress(OSError):
@@ -59,7 +63,7 @@ class Spool:
 
     def give_back(self) -> None:
         """
-        Leave what was claimed where it is, for others to claim.
+        Leave the claimed events where they are, for other processes to claim.
         """
         for _, file in self._claimed:
             os.close(file)
@@ -67,29 +71,32 @@ class Spool:
 
     def save(self, events: Sequence[Event]) -> int:
         """
-        Write events to a file of their own; how many found room. Never raises: what is not kept is lost, and counted.
+        Write events to a new file. Never raises.
+
+        Returns:
+            How many were written, from the first on; the caller counts the others as lost.
         """
         free = self._most_bytes - sum(_size(path) for path in self._files())
-        room: list[Event] = []
+        kept: list[Event] = []
         for event in events:
             free -= len(lines([event]))
             if free < 0:
                 break
-            room.append(event)
+            kept.append(event)
         try:
-            self._write(lines(room)) if room else None
+            self._write(lines(kept)) if kept else None
         except OSError:
             return 0
-        return len(room)
+        return len(kept)
 
     def _files(self) -> list[Path]:
         return list(self._folder.glob(f"{self._prefix}*.jsonl"))
 
     def _claim_one(self, path: Path) -> list[Event]:
-        file = os.open(path, os.O_RDWR)
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # It may have been delivered and deleted between the look and the lock.
+            # Another process may have delivered and deleted it before the lock was taken.
             path.stat()
             with os.fdopen(os.dup(file), "rb") as reader:
                 events = [event for line in reader if (event := _event(line)) is not None]
@@ -100,7 +107,7 @@ class Spool:
         return events
 
     def _write(self, data: bytes) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         path = self._folder / f"{self._prefix}{time.time_ns()}-{os.getpid()}.jsonl"
         part = path.with_suffix(".part")
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -120,10 +127,10 @@ def _size(path: Path) -> int:
 
 def _event(line: bytes) -> Event | None:
     """
-    An event of a line; None if it is none, for somebody may have edited the file.
+    The event of a line; None if the line is not an event, because somebody may have edited the file.
     """
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        read: Any = msgspec.json.decode(line)
-        if isinstance(read, dict) and "uuid" in read:
-            return read
+        event: Any = msgspec.json.decode(line)
+        if isinstance(event, dict) and "uuid" in event:
+            return event
     return None

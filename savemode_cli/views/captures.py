@@ -1,22 +1,25 @@
 """
 Captured exchanges as a table, and one of them in full.
 
-Rule of this file: what was said is never printed here; bodies go out as bytes, on their own, where they are asked for.
+Rule of this file: no prompt and no answer is printed here. Bodies are printed as bytes, on their own, on request.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from savemode_cli.core.capture import Capture
-from savemode_cli.core.exchange import SCHEMA_VERSION
-from savemode_cli.core.tiers import dollars
-from savemode_cli.core.transform import describe
-from savemode_cli.views.terminal import printable
+from savemode_cli.core.exchange.capture import Capture
+from savemode_cli.core.exchange.exchange import SCHEMA_VERSION
+from savemode_cli.core.money.amounts import dollars
+from savemode_cli.core.upgrade.edits import describe
+from savemode_cli.views.money import amount, saved
+from savemode_cli.views.printable import printable
+from savemode_cli.views.request import short_model, status
+from savemode_cli.views.tables import Column, Sheet, right
 
 Row = tuple[int, Capture]
 
@@ -26,22 +29,20 @@ _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 def row_json(number: int, capture: Capture) -> dict[str, Any]:
     """
-    An exchange for machines, as a request line has it, with its number in the store.
+    An exchange as JSON: what its request line has, and its number in the store.
     """
     return {
         **capture.exchange.to_json(),
         "number": number,
         "ended_at": _iso(capture.ended_at),
-        "answered_by": capture.answered_by,
+        "answered_by": capture.exchange.answer.answered_by,
         "upstream": capture.upstream,
-        "budget": capture.budget,
-        "budget_after": capture.budget_after,
     }
 
 
 def whole_json(number: int, capture: Capture) -> dict[str, Any]:
     """
-    The same with the headers that were kept, and how much there is of each body.
+    The same with the headers that were kept, and the size of each body.
     """
     bodies = (("request", capture.request_body), ("response", capture.response_body))
     return {
@@ -54,7 +55,7 @@ def whole_json(number: int, capture: Capture) -> dict[str, Any]:
 
 def stats_json(stats: Any) -> dict[str, Any]:
     """
-    What a store holds, for machines.
+    What a store holds, as JSON.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -71,58 +72,55 @@ def show_rows(rows: Sequence[Row], console: Console) -> None:
     """
     Print the exchanges, one a line.
     """
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    cells = [_cells(number, capture) for number, capture in rows]
-    for place, name in enumerate(_COLUMNS):
-        # Where it is tight the words give way: a time or an amount cut short would be another one.
-        gives = name in ("model", "status")
-        least = None if gives else max(len(one[place]) for one in (_COLUMNS, *cells))
-        justify: Literal["left", "right"] = "right" if name in ("no.", "sent", "got", "cost") else "left"
-        table.add_column(name, justify=justify, no_wrap=not gives, overflow="ellipsis", min_width=least)
-    for one, (_, capture) in zip(cells, rows, strict=True):
-        good = capture.exchange.outcome == "ok"
-        table.add_row(
-            *(
-                Text(text, style="red" if name == "status" and not good else "")
-                for name, text in zip(_COLUMNS, one, strict=True)
-            )
-        )
-    console.print(table)
-
-
-def _cells(number: int, capture: Capture) -> tuple[str, ...]:
-    exchange = capture.exchange
-    return (
-        str(number),
-        f"{exchange.started_at.astimezone(UTC):%m-%d %H:%M:%S}",
-        _short(exchange.model or exchange.path, 20),
-        str(exchange.status or "-") if exchange.outcome == "ok" else exchange.outcome,
-        size(exchange.request_bytes),
-        size(exchange.response_bytes),
-        "-" if exchange.cost_nusd is None else _money(exchange.cost_nusd),
-        _short(exchange.session or "-", 8),
+    sheet = Sheet(
+        right("no."),
+        Column("started (UTC)"),
+        Column("model"),
+        Column("status"),
+        right("sent", rank=2),
+        right("got", rank=3),
+        right("cost"),
+        Column("session", shortest=8, rank=1),
+        gap=1,
     )
+    for number, capture in rows:
+        exchange = capture.exchange
+        sheet.add(
+            str(number),
+            f"{exchange.started_at.astimezone(UTC):%m-%d %H:%M:%S}",
+            _short(short_model(exchange.call.model) if exchange.call.model else printable(exchange.call.path), 20),
+            Text(status(exchange), style="" if exchange.answer.outcome == "ok" else "red"),
+            size(exchange.call.request_bytes),
+            size(exchange.answer.response_bytes),
+            amount(exchange.bill.cost_nusd),
+            printable(exchange.call.session or "-"),
+        )
+    sheet.show(console)
 
 
 def show_stats(stats: Any, console: Console) -> None:
     """
-    Print what there is in all.
+    Print how much a store holds.
     """
     exchanges = "1 exchange" if stats.exchanges == 1 else f"{stats.exchanges} exchanges"
     sessions = "1 session" if stats.sessions == 1 else f"{stats.sessions} sessions"
-    held = f"{size(stats.kept_bytes)} of bodies in {size(stats.file_bytes)} on disk"
-    console.print(f"{exchanges} of {sessions}, {held}", style="dim")
+    bodies = f"{size(stats.kept_bytes)} of bodies in {size(stats.file_bytes)} on disk"
+    console.print(f"{exchanges} of {sessions}, {bodies}", style="dim")
 
 
 def show_whole(number: int, capture: Capture, console: Console) -> None:
     """
-    Print one exchange: what its request line said, its edits, its receipt, the headers that were kept.
+    Print one exchange: the facts of its request line, its edits, its receipt, and the headers that were kept.
     """
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
     for name, value in _facts(number, capture):
-        console.print(Text(f"{name:<12}", style="dim") + Text(printable(value)), soft_wrap=True)
+        grid.add_row(name, Text(printable(value)))
+    console.print(grid)
     parts = (
-        ("edits", [describe(one) for one in capture.exchange.edits]),
-        ("skips", [describe(one) for one in capture.exchange.skips]),
+        ("edits", [describe(one) for one in capture.exchange.upgrade.edits]),
+        ("skips", [describe(one) for one in capture.exchange.upgrade.skips]),
         ("request headers", [f"{name}: {value}" for name, value in capture.request_headers]),
         ("response headers", [f"{name}: {value}" for name, value in capture.response_headers]),
     )
@@ -135,37 +133,47 @@ def show_whole(number: int, capture: Capture, console: Console) -> None:
 
 def _facts(number: int, capture: Capture) -> Iterable[tuple[str, str]]:
     exchange = capture.exchange
+    call, bill, answer = exchange.call, exchange.bill, exchange.answer
+    gate = exchange.upgrade.gate
     yield "exchange", f"{number} ({exchange.id})"
-    yield "started", f"{_iso(exchange.started_at)}, took {_took(exchange.duration_ms)}"
-    yield "request", f"{exchange.method} {exchange.path}, {_body(capture.request_body, exchange.request_bytes)}"
-    yield "answer", f"{exchange.status or 'none'}, {_body(capture.response_body, exchange.response_bytes)}"
-    yield "outcome", f"{exchange.outcome}{f': {exchange.error}' if exchange.error else ''}"
-    yield "model", _model(exchange.model, capture.answered_by)
-    yield "session", exchange.session or "none"
-    yield "product", exchange.product or "none"
-    yield "gate", f"{'on' if exchange.gate.on else 'off'}: {exchange.gate.why}"
-    if exchange.usage is not None:
-        usage = exchange.usage
+    yield "started", f"{_iso(exchange.started_at)}, took {_took(answer.duration_ms)}"
+    yield "request", f"{call.method} {call.path}, {_body(capture.request_body, call.request_bytes)}"
+    yield "answer", f"{answer.status or 'none'}, {_body(capture.response_body, answer.response_bytes)}"
+    yield "outcome", f"{answer.outcome}{f': {answer.error}' if answer.error else ''}"
+    yield "model", _model(call.model, answer.answered_by)
+    yield "session", call.session or "none"
+    yield "product", call.product or "none"
+    yield "upgrades", f"{'on' if gate.on else 'off'}: {gate.why}"
+    if bill.usage is not None:
+        usage = bill.usage
         yield (
             "tokens",
-            f"{usage.input_tokens:,} in, {usage.cache_read_tokens:,} read, "
-            f"{usage.cache_write_5m_tokens:,} written for 5m, "
-            f"{usage.cache_write_1h_tokens:,} for 1h, {usage.output_tokens:,} out",
+            f"{usage.tokens.read:,} read from the cache, {usage.tokens.write_5m:,} written for 5 minutes, "
+            f"{usage.tokens.write_1h:,} for 1 hour, {usage.tokens.input:,} uncached input, "
+            f"{usage.tokens.output:,} output",
         )
-    if exchange.settlement is not None:
-        priced = _PRICED.get(exchange.price_state or "exact", "")
-        yield "cost", f"{dollars(exchange.settlement.nusd)} ({exchange.settlement.basis}{priced})"
-    if exchange.receipt is not None:
-        difference = exchange.receipt.difference_nusd
-        why = f"; {exchange.receipt.why}" if exchange.receipt.why else ""
-        yield "vs 5m", f"{'n/a' if difference is None else _signed(difference)}{why}"
+    if bill.settlement is not None:
+        priced = _PRICED.get(bill.price_state or "exact", "")
+        yield "cost", f"{dollars(bill.settlement.nusd)} ({_BASES[bill.settlement.basis]}{priced})"
+    if bill.receipt is not None:
+        difference = bill.receipt.difference_nusd
+        why = f"; {bill.receipt.why}" if bill.receipt.why else ""
+        yield "vs 5m", f"{'n/a' if difference is None else saved(difference)}{why}"
 
+
+_BASES = {
+    "reported": "reported by the API",
+    "estimated": "estimated",
+    "held": "the reserved amount, because the bill is unknown",
+    "none": "nothing was billed",
+}
+"""What a cost is based on."""
 
 _PRICED = {
-    "unpriced": "; no price is known for the model: the dearest known one",
+    "unpriced": "; the model has no known price: the highest known one is used",
     "fallback": "; the price is that of the model's plain name",
 }
-"""What a cost rests on besides its counts, where that is not the model's own price."""
+"""Which price was used, where it is not the model's own."""
 
 
 def _took(duration_ms: float) -> str:
@@ -181,19 +189,9 @@ def _body(body: bytes | None, sent_bytes: int) -> str:
     return size(sent_bytes) if body is not None or not sent_bytes else f"{size(sent_bytes)}, not kept"
 
 
-def _signed(nusd: int) -> str:
-    if not nusd:
-        return "the same"
-    return f"{dollars(nusd)} more" if nusd > 0 else f"{dollars(-nusd)} less"
-
-
-def _money(nusd: int) -> str:
-    return f"${nusd / 1e9:.4f}"
-
-
 def size(count: int) -> str:
     """
-    A number of bytes in the unit that suits it, thousands.
+    A number of bytes in a readable unit; 1 KB is 1,000 bytes.
     """
     value, unit = float(count), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:

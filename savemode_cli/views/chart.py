@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from savemode_cli.core.errors import BadInput
-from savemode_cli.core.replay import PAUSE_EDGES_S, SECONDS_PER_SLOT, PolicyName, Replay
-from savemode_cli.core.tiers import usd
+from savemode_cli.core.money.amounts import usd
+from savemode_cli.core.replay.policies import PolicyName
+from savemode_cli.core.replay.report import Replay
+from savemode_cli.core.replay.sessions import PAUSE_EDGES_S, SECONDS_PER_SLOT
 
 _WIDTH, _HEIGHT = 860, 560
 _LEFT, _RIGHT = 90, 700
@@ -40,23 +41,6 @@ def svg(replay: Replay) -> str:
         parts += _curves(replay)
         parts += _bars(replay)
     return "\n".join([*parts, "</svg>", ""])
-
-
-def png(picture: str) -> bytes:
-    """
-    The same picture in pixels, twice as dense as it is large.
-
-    Raises:
-        BadInput: the library that paints it is not installed.
-    """
-    try:
-        import cairosvg  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: PLC0415
-    except (ImportError, OSError) as error:
-        # OSError: the package is there, the system's cairo library is not.
-        hint = "pip install 'savemode-cli[png]', which needs the cairo library; or write an .svg, which needs nothing"
-        raise BadInput("a .png needs cairosvg, which is not installed", hint=hint) from error
-    painted: bytes = cairosvg.svg2png(bytestring=picture.encode(), scale=2)
-    return painted
 
 
 def _text(

@@ -1,172 +1,255 @@
 """
-The demonstration on a screen: request lines as `serve` prints them, then two days side by side.
+The demonstration: the rows that `serve` prints on a terminal, then the two days side by side.
 
-Rule of this file: it fits 80 columns, and each figure is a fold over the exchanges; none is computed here.
+Rule of this file: each figure is a sum over exchanges (`Summary`); none is computed here but their differences.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+from typer import style
 
-from savemode_cli.core.admission import Refused
-from savemode_cli.core.exchange import Exchange
-from savemode_cli.core.summary import Summary
-from savemode_cli.core.tiers import dollars
-from savemode_cli.views.money import STYLES
-from savemode_cli.views.terminal import Ink, in_words, printable, request_line
+from savemode_cli.core.exchange.exchange import SCHEMA_VERSION, Exchange
+from savemode_cli.core.exchange.summary import Summary
+from savemode_cli.core.money.amounts import amounts, dollars
+from savemode_cli.views.money import STYLES, saved, signed
+from savemode_cli.views.printable import printable
+from savemode_cli.views.request import INDENT, heading, row
+from savemode_cli.views.tables import Column, Sheet, right
+
+NEXT = "savemode run --save -- claude"
+"""A command that saves, for a person with an API key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """
-    One scene of a day: the pause before it, and the calls that were made in it.
+    One scene of a day.
     """
 
     title: str
     pause_min: int
+    """How long nothing was sent before it, in minutes."""
     exchanges: tuple[Exchange, ...]
+    """The model calls that were made in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
     """
-    A day's scenes in order. `refused` are calls that a cap kept from being made; they are in no part.
+    A day's scenes in order.
     """
 
     parts: tuple[Part, ...] = ()
     refused: int = 0
+    """How many calls the cap refused; they are in no part."""
 
     def add(self, title: str, pause_min: int, exchanges: Sequence[Exchange]) -> "Day":
         """
-        The day with one scene more.
+        The day with one more scene.
         """
-        made = tuple(one for one in exchanges if one.outcome != "refused")
+        made = tuple(exchange for exchange in exchanges if exchange.answer.outcome != "refused")
         return Day((*self.parts, Part(title, pause_min, made)), self.refused + len(exchanges) - len(made))
 
+    def summary(self) -> Summary:
+        """
+        The sum of all scenes.
+        """
+        return summed([exchange for part in self.parts for exchange in part.exchanges])
 
-def folded(exchanges: Sequence[Exchange]) -> Summary:
+
+def summed(exchanges: Sequence[Exchange]) -> Summary:
     """
-    What they came to.
+    The sum of exchanges.
     """
     total = Summary()
-    for one in exchanges:
-        total = total.add(one)
+    for exchange in exchanges:
+        total = total.add(exchange)
     return total
+
+
+def compared(plain: Day, saving: Day) -> tuple[Summary, Summary]:
+    """
+    The sums of both days over the calls that the cap of the second day let pass.
+    """
+    pairs = _pairs(plain, saving)
+    first, second = ([exchange for pair in pairs for exchange in pair[side].exchanges] for side in (0, 1))
+    return summed(first), summed(second)
+
+
+def _pairs(plain: Day, saving: Day) -> list[tuple[Part, Part]]:
+    pairs = zip(plain.parts, saving.parts, strict=True)
+    return [(_begun(before, len(after.exchanges)), after) for before, after in pairs if after.exchanges]
+
+
+def _begun(part: Part, calls: int) -> Part:
+    """
+    The first calls of a scene.
+    """
+    return replace(part, exchanges=part.exchanges[:calls])
+
+
+def to_json(plain: Day, saving: Day, cap_nusd: int) -> dict[str, Any]:
+    """
+    Both days as JSON, and what the second one saved.
+    """
+    was, now = compared(plain, saving)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **amounts(cap=cap_nusd, saved=was.cost_nusd - now.cost_nusd),
+        "refused": saving.refused,
+        "days": [
+            {"name": name, "upgraded": upgraded, **_day_json(day)}
+            for name, upgraded, day in (("without", False, plain), ("with", True, saving))
+        ],
+        "next": NEXT,
+    }
+
+
+def _day_json(day: Day) -> dict[str, Any]:
+    return {
+        "summary": day.summary().to_json(),
+        "scenes": [
+            {"title": part.title, "pause_min": part.pause_min, "summary": summed(part.exchanges).to_json()}
+            for part in day.parts
+        ],
+    }
 
 
 class Screen:
     """
-    Shows the second day as it goes, and remembers the state of the cap to say when it changes.
+    Shows the second day while it runs, then both days.
     """
 
-    def __init__(self, console: Console, cap_usd: str) -> None:
+    def __init__(self, console: Console, say: Callable[[str], None], cap_usd: str) -> None:
         """
-        Nothing is shown yet.
+        Args:
+            console: for tables.
+            say: prints lines, without their colours where there is no terminal.
+            cap_usd: the cap of the second day.
         """
         self._console = console
+        self._say = say
         self._cap_usd = cap_usd
-        self._state = ""
+        self._state = "ok"
 
     def begin(self) -> None:
         """
-        What this is.
+        Say what this is.
         """
-        self._say("savemode demo: a working day of a coding agent, twice", "bold")
-        self._say("No key and no network: real proxy, real HTTP, a simulated upstream with a true", "dim")
-        self._say("prompt cache. Tokens are estimates; prices are those of claude-opus-5-5.\n", "dim")
+        self._say(style("savemode demo: a working day of a coding agent, played twice", bold=True))
+        self._text(
+            "No API key and no network: a real proxy, real HTTP, and a simulated API with a true prompt cache. Tokens are "
+            "estimates; prices are those of claude-opus-5-5.",
+            "dim",
+        )
 
-    def first_day(self, day: Day) -> None:
+    def first_day(self, day: Day, *, by_auto: bool) -> None:
         """
-        The day that nobody watched.
+        The day without savemode, in one line, and what is different on the second day.
+
+        Args:
+            day: the first day.
+            by_auto: whether the policy `auto` decides on the second day; else every request is upgraded.
         """
-        total = folded([one for part in day.parts for one in part.exchanges])
-        self._say(f"1. as it is: {total.requests} calls, {dollars(total.cost_nusd)}, nothing edited", "bold")
-        self._say(f"2. with Save Mode: breakpoints at 1h, and a cap of ${self._cap_usd}", "bold")
+        total = day.summary()
+        self._say("")
+        self._text(f"1. Without savemode: {total.requests} calls cost {dollars(total.cost_nusd)}.", "bold")
+        ttl = "the policy auto chooses the cache's TTL" if by_auto else "cache for 1 hour in place of 5 minutes"
+        self._text(f"2. With savemode: {ttl}, and a cap of ${self._cap_usd}.", "bold")
+        self._say("")
+        self._say("\n".join(heading(self._console.width)))
 
     def scene(self, title: str, pause_min: int, at: datetime) -> None:
         """
         The heading of a scene.
         """
         pause = f", {_pause(pause_min)} later" if pause_min else ""
-        self._say(f"\n{at:%H:%M} {title}{pause}", "cyan")
+        self._say("")
+        self._say(style(f"{at:%H:%M} {title}{pause}", fg="cyan"))
 
     def exchange(self, exchange: Exchange, answer: Mapping[str, Any]) -> None:
         """
-        A request's line, cut at the margin; then what the cap says, if that is new.
+        A request's row; then the state of the cap, if it has changed, or the refusal.
         """
-        line = Text.from_ansi(request_line(exchange, Ink(colour=True)))
-        self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
-        decision = exchange.decision
-        if decision is None:
+        self._say(row(exchange, self._console.width))
+        report, after = exchange.bill.budget, exchange.bill.budget_after
+        if report is not None and not report.allowed:
+            self._text(f"{INDENT}the client is told: {printable(str(answer['error']['message']))}", "red")
+            self._text(f"{INDENT}and not to retry. Requests that already run are never stopped.", "dim")
             return
-        if isinstance(decision, Refused):
-            self._say(f"         refused  {printable(str(answer['error']['message']))}", "red")
-            self._say("         the client is told not to retry; running requests are never cut", "dim")
-            return
-        after = exchange.decision_after
-        standing = None if after is None else after.standing
-        if standing is not None and standing.advice.state != self._state:
-            self._state = standing.advice.state
-            mode = standing.advice.recommended_mode
-            advice = "" if mode == "off" else f"; clients are advised: {mode}"
-            words = f"{self._state}, {dollars(standing.left_nusd)} left{advice}"
-            self._say(f"         budget   {words}", STYLES.get(self._state, ""))
+        if after is not None and after.state not in (None, self._state):
+            self._state = after.state or ""
+            text = f"{INDENT}budget: {self._state}; clients are told to use the mode {after.recommended_mode}"
+            self._text(text, STYLES.get(self._state, ""))
 
     def compare(self, plain: Day, saving: Day) -> None:
         """
-        Both days side by side: where the upgrade won, and where it lost.
+        Both days side by side: where the upgrade saved, where it cost, and the total.
         """
-        self._say("\n3. the two days side by side\n", "bold")
-        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        table.add_column("scene", no_wrap=True)
-        for name in ("pause", "calls", "as it is", "Save Mode"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("difference", justify="left", no_wrap=True)
-        pairs = [pair for pair in zip(plain.parts, saving.parts, strict=True) if pair[1].exchanges]
-        for before, after in pairs:
-            was, now = folded(before.exchanges), folded(after.exchanges)
-            table.add_row(after.title, _pause(after.pause_min), str(now.requests), *_costs(was, now))
-        was, now = (folded([one for pair in pairs for one in pair[side].exchanges]) for side in (0, 1))
-        table.add_section()
-        table.add_row("the day", "", str(now.requests), *_costs(was, now), style="bold")
-        self._console.print(table)
+        was, now = compared(plain, saving)
+        self._say("")
+        self._say(style("3. Both days side by side", bold=True))
+        self._say("")
+        self._costs(_pairs(plain, saving), was, now)
+        self._say("")
         self._tokens(was, now)
-        self._say(f"what the receipts of the second day say: {in_words(now.difference_nusd)}")
-        self._say(f"refused by the cap: {saving.refused}, at no cost", "dim")
-        self._say("\nA pause of 5 to 60 minutes is where 1h wins: what a 5m cache would have lost is")
-        self._say("read. Without one (sub-agents, quick replies), or after a longer one, it costs.")
-        self._say("\nnext: savemode serve --upstream simulated, or savemode run -- claude", "dim")
+        self._say("")
+        self._conclusion(was, now, saving.refused)
+
+    def _costs(self, pairs: Sequence[tuple[Part, Part]], was: Summary, now: Summary) -> None:
+        numbers = (right("pause"), right("calls", rank=1), right("without"), right("with"), right("difference"))
+        sheet = Sheet(Column("scene"), *numbers)
+        for before, after in pairs:
+            sums = summed(before.exchanges), summed(after.exchanges)
+            sheet.add(after.title, _pause(after.pause_min), str(sums[1].requests), *_costs(*sums))
+        sheet.add("the day", "", str(now.requests), *_costs(was, now), style="bold")
+        sheet.show(self._console)
 
     def _tokens(self, was: Summary, now: Summary) -> None:
-        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        table.add_column("tokens (estimated)", no_wrap=True)
-        for name in ("read", "written for 5m", "written for 1h", "uncached"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for title, used in (("as it is", was.usage), ("Save Mode", now.usage)):
+        columns = ("read", "written for 5m", "written for 1h", "uncached")
+        sheet = Sheet(Column("tokens"), *map(right, columns))
+        for title, used in (("without", was.usage.tokens), ("with", now.usage.tokens)):
             counts = (
-                used.cache_read_tokens,
-                used.cache_write_5m_tokens,
-                used.cache_write_1h_tokens,
-                used.input_tokens,
+                used.read,
+                used.write_5m,
+                used.write_1h,
+                used.input,
             )
-            table.add_row(title, *(f"{count:,}" for count in counts))
-        self._console.print()
-        self._console.print(table)
-        self._console.print()
+            sheet.add(title, *(f"{count:,}" for count in counts))
+        sheet.show(self._console)
 
-    def _say(self, text: str, style: str = "") -> None:
+    def _conclusion(self, was: Summary, now: Summary, refused: int) -> None:
+        difference = now.cost_nusd - was.cost_nusd
+        share = f" ({abs(difference) * 100 / was.cost_nusd:.1f} %)" if was.cost_nusd else ""
+        words = f"The same calls cost {dollars(now.cost_nusd)} instead of {dollars(was.cost_nusd)}: {saved(difference)}{share}."
+        self._text(words, "bold green" if difference <= 0 else "bold yellow")
+        self._text(f"The receipts of the second day say the same: {saved(now.difference_nusd)}.")
+        self._text(f"{refused} more {'call was' if refused == 1 else 'calls were'} refused by the cap, at no cost.")
+        self._say("")
+        self._text(
+            "A 1-hour cache saves where a pause of 5 to 60 minutes follows: the prompt is read from the cache and not "
+            "written again. It costs more where no such pause follows, as in quick replies and sub-agents."
+        )
+        self._say("")
+        self._say("To save on your own calls (with an API key):")
+        self._say(f"  {NEXT}")
+
+    def _text(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style=style))
 
 
 def _costs(was: Summary, now: Summary) -> tuple[str, str, Text]:
     difference = now.cost_nusd - was.cost_nusd
-    words = Text(in_words(difference), style="green" if difference <= 0 else "yellow")
-    return dollars(was.cost_nusd), dollars(now.cost_nusd), words
+    return (
+        dollars(was.cost_nusd),
+        dollars(now.cost_nusd),
+        Text(signed(difference), style="green" if difference <= 0 else "yellow"),
+    )
 
 
 def _pause(minutes: int) -> str:

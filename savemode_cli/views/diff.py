@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from savemode_cli.core.exchange import SCHEMA_VERSION, edit_json, skip_json
-from savemode_cli.core.gate import GateState
-from savemode_cli.core.messages import Breakpoint, Facts, dotted, order_errors
-from savemode_cli.core.transform import CACHE_TTL, Edit, Transformed, revert
-from savemode_cli.views.terminal import printable
+from savemode_cli.core.exchange.exchange import SCHEMA_VERSION
+from savemode_cli.core.upgrade.edits import ABSENT, Edit, Transformed, revert, upgrades
+from savemode_cli.core.upgrade.gate import GateState
+from savemode_cli.core.upgrade.upgrade import edit_json, skip_json
+from savemode_cli.core.wire.breakpoints import Breakpoint
+from savemode_cli.core.wire.facts import Facts
+from savemode_cli.core.wire.messages import dotted, order_errors
+from savemode_cli.views.printable import printable
 
 _CONTEXT = 24
 """How many bytes around a change are shown, and at most how many characters; less where the line would be too long."""
@@ -57,9 +60,9 @@ class Report:
         """
         What the API would say about the order of the TTLs as they would be sent.
         """
-        raised = {edit.path[:-2] for edit in self.done.edits if edit.rule == CACHE_TTL}
+        upgraded = {edit.path[:-2] for edit in upgrades(self.done.edits)}
         return order_errors(
-            [(one.path, "1h" if one.path in raised else one.lifetime) for one in self.known.breakpoints]
+            [(one.path, "1h" if one.path in upgraded else one.lifetime) for one in self.known.breakpoints]
         )
 
 
@@ -97,7 +100,14 @@ def json_patch(edits: Sequence[Edit]) -> list[dict[str, Any]]:
     """
     The edits as a JSON Patch (RFC 6902).
     """
-    return [{"op": "add", "path": pointer(edit.path), "value": edit.after} for edit in edits]
+    return [_operation(edit) for edit in edits]
+
+
+def _operation(edit: Edit) -> dict[str, Any]:
+    path = pointer(edit.path)
+    if edit.after is ABSENT:
+        return {"op": "remove", "path": path}
+    return {"op": "add" if edit.before is ABSENT else "replace", "path": path, "value": edit.after}
 
 
 def pointer(path: Sequence[str | int]) -> str:
@@ -120,7 +130,8 @@ def show(report: Report, console: Console, *, headers: bool = False) -> None:
             console.print(Text("* spelled out by the client", style="dim"))
     for skip in report.done.skips:
         if not skip.path:
-            console.print(Text(f"nothing is edited: {printable(skip.why)}", style="yellow"))
+            nothing = f"{skip.rule} edits nothing" if report.done.edits else "nothing is edited"
+            console.print(Text(f"{nothing}: {printable(skip.why)}", style="yellow"))
     for edit in report.done.edits:
         console.print()
         _show_place(report, edit, console)
@@ -136,10 +147,10 @@ def _markers(report: Report) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("#", "breakpoint", "now", "then", "why"):
         table.add_column(name, justify="right" if name == "#" else "left", overflow="fold")
-    raised = {edit.path[:-1]: edit for edit in report.done.edits}
+    upgraded = {edit.path[:-1]: edit for edit in upgrades(report.done.edits)}
     left = {skip.path: skip for skip in report.done.skips}
     for number, one in enumerate(report.known.breakpoints, 1):
-        edit, skip = raised.get(one.control_path), left.get(one.control_path)
+        edit, skip = upgraded.get(one.control_path), left.get(one.control_path)
         then = "1h" if edit is not None else _now(one)
         why = edit.why if edit is not None else skip.why if skip is not None else "see below"
         style = "green" if edit is not None else ""
@@ -190,11 +201,11 @@ def _proofs(report: Report) -> Table:
     digests = [sha256(body).hexdigest()[:32] for body in (before, after)]
     table.add_row("SHA-256", digests[0] if digests[0] == digests[1] else f"{digests[0]}… ->\n{digests[1]}…")
     verdict = "yes" if report.reverts else "NO"
-    table.add_row("proof", f"taking the edits back gives the original, byte for byte: {verdict}")
-    if report.done.edits:
+    table.add_row("proof", f"reverting the edits gives the original bytes: {verdict}")
+    if upgrades(report.done.edits):
         table.add_row(
             "price", "a 1h write costs 1.6 times a 5m write; it pays when a pause\nof 5 to 60 minutes follows"
         )
     gate = "open" if report.gate.on else "closed"
-    table.add_row("gate", f"shown as if open; as the environment is, it is {gate}:\n{report.gate.why}")
+    table.add_row("gate", f"shown as if open; in this environment it is {gate}:\n{report.gate.why}")
     return table

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from savemode_cli.core.exchange import SCHEMA_VERSION
-from savemode_cli.views.terminal import printable
+from savemode_cli.core.exchange.exchange import SCHEMA_VERSION
+from savemode_cli.views.printable import printable
 
 Level = Literal["OK", "INFO", "WARN"]
 _STYLES: dict[Level, str] = {"OK": "green", "INFO": "cyan", "WARN": "yellow"}
@@ -47,14 +47,14 @@ def to_json(findings: Sequence[Finding], version: str) -> dict[str, Any]:
 
 def warnings(findings: Sequence[Finding]) -> int:
     """
-    How many of them want something done.
+    How many of them are problems.
     """
     return sum(one.level == "WARN" for one in findings)
 
 
 def show(findings: Sequence[Finding], version: str, console: Console) -> None:
     """
-    Print a row for each finding, and how many want something done.
+    Print a row for each finding, and the number of problems.
     """
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -68,4 +68,4 @@ def show(findings: Sequence[Finding], version: str, console: Console) -> None:
     console.print(Text(f"savemode {version}", style="bold"))
     console.print(table)
     count = warnings(findings)
-    console.print("nothing to mend" if not count else f"{count} to mend")
+    console.print(f"{count or 'no'} problem{'' if count == 1 else 's'} found")

@@ -1,13 +1,12 @@
 """
-Amounts, shares and spans of time, as every screen about money writes them.
+Amounts of money, shares and lengths of time, as every screen writes them.
 
-Rule of this file: people read `dollars` everywhere, cents rounded down and below a dollar all the digits, so that the
-same figure reads the same on every screen, and nobody is promised what is not there. Machines get the exact amount.
+Rule of this file: people read `dollars` everywhere, with four decimals. Exact amounts are in JSON.
 """
 
 from datetime import timedelta
 
-from savemode_cli.core.tiers import dollars
+from savemode_cli.core.money.amounts import dollars
 
 STYLES = {
     "ok": "green",
@@ -30,13 +29,23 @@ def amount(nusd: int | None) -> str:
     return "-" if nusd is None else dollars(nusd)
 
 
-def exact(nusd: int) -> str:
+def signed(nusd: int) -> str:
     """
-    All the digits there are, at least two: `$13.999999999`, `$14.00`.
+    A change with its sign: `+$0.0966`, `-$0.1572`.
     """
-    whole, rest = divmod(abs(nusd), 1_000_000_000)
-    digits = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if nusd < 0 else ''}${whole}.{digits}"
+    return f"+{dollars(nusd)}" if nusd > 0 else dollars(nusd)
+
+
+def saved(difference_nusd: int) -> str:
+    """
+    What an upgrade saved, or lost: `saved $0.1930`, `lost $0.0458`.
+
+    Args:
+        difference_nusd: what was paid beyond the cost without the upgrade, negative where it was less.
+    """
+    if not difference_nusd:
+        return "saved nothing"
+    return f"{'saved' if difference_nusd < 0 else 'lost'} {dollars(abs(difference_nusd))}"
 
 
 def percent(permille: int | None) -> str:

@@ -7,7 +7,7 @@ Rule of this file: it scales what it is given to the cells it has, and computes 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from savemode_cli.core.tiers import usd
+from savemode_cli.core.money.amounts import usd
 
 ROWS = 10
 _LEVELS = " ▁▂▃▄▅▆▇█"

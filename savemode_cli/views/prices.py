@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from savemode_cli.core.exchange import SCHEMA_VERSION
-from savemode_cli.core.price import Price, Rates
-from savemode_cli.views.terminal import printable
+from savemode_cli.core.exchange.exchange import SCHEMA_VERSION
+from savemode_cli.core.money.rates import Price, Rates
+from savemode_cli.views.printable import printable
 
 Row = tuple[Price, int | None]
 """A price, and how many days ago it was checked; None if nobody says."""
@@ -95,7 +95,7 @@ def show(rows: Sequence[Row], console: Console, asked: str | None = None) -> Non
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for number, (source, age_days) in enumerate(sources, 1):
-        when = "nobody says when it was checked" if age_days is None else f"checked {_days(age_days)} ago"
+        when = "last checked: unknown" if age_days is None else f"checked {_days(age_days)} ago"
         grid.add_row(f"[{number}]", f"{printable(source)}, {when}")
     console.print(grid)
     _show_surcharges(rows, console, asked)

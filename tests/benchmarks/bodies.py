@@ -32,11 +32,12 @@ _LINES = (
 )
 
 
-def agent_body(size_bytes: int, markers: bool = True, decoys: int = 0) -> bytes:
+def agent_body(size_bytes: int, markers: bool = True, decoys: int = 0, session: str = "session_0b5c") -> bytes:
     """
     A conversation of exactly *size_bytes* (from 1.5 KB up), with four markers or none.
 
-    *decoys* is how often `"cache_control":` is quoted inside its texts, where every quote is escaped.
+    *decoys* is how often `"cache_control":` is quoted inside its texts, where every quote is escaped. *session* is its
+    user id.
 
     Raises:
         ValueError: so small a body has no room for that.
@@ -47,7 +48,7 @@ def agent_body(size_bytes: int, markers: bool = True, decoys: int = 0) -> bytes:
     messages = [_user(_text(_take(lines, min(600, size_bytes // 10))))]
     tools = [_tool(number, lines) for number in range(min(20, size_bytes // (20 * KB)))]
     body = {"model": "claude-opus-5-5", "max_tokens": 32000, "stream": True, "tools": tools, "system": system}
-    body |= {"metadata": {"user_id": "session_0b5c"}, "messages": messages}
+    body |= {"metadata": {"user_id": session}, "messages": messages}
     room = size_bytes - len(_dump(body)) - 700
     while room > 2 * KB:
         turn = _turn(len(messages), lines, min(rng.choice((600, 2000, 5000, 10_000, 20_000)), room // 2))
@@ -55,12 +56,29 @@ def agent_body(size_bytes: int, markers: bool = True, decoys: int = 0) -> bytes:
         room -= len(_dump(turn)) - 1
     messages += _turn(len(messages), iter(["ok"] * 99), 16)
     if markers:
-        for block in (*system, messages[-3]["content"][-1], messages[-1]["content"][-1]):
-            block["cache_control"] = _MARKER
+        _mark(body)
     padded = _padded(body, messages[-1], size_bytes)
     if padded.count(b'\\"cache_control\\":') != decoys:
         raise ValueError(f"a body of {size_bytes} bytes has no room for {decoys} decoys")
     return padded
+
+
+def conversation(size_bytes: int, session: str) -> Iterator[bytes]:
+    """
+    The requests of one conversation without end: the first has *size_bytes*, and each has its turns so far and one more.
+    """
+    body = json.loads(agent_body(size_bytes, markers=False, session=session))
+    lines = _lines(random.Random(session), 0)
+    while True:
+        yield _dump(_mark(json.loads(_dump(body))))
+        body["messages"] += _turn(len(body["messages"]), lines, min(2000, size_bytes // 100))
+
+
+def _mark(body: dict[str, Any]) -> dict[str, Any]:
+    messages = body["messages"]
+    for block in (*body["system"], messages[-3]["content"][-1], messages[-1]["content"][-1]):
+        block["cache_control"] = _MARKER
+    return body
 
 
 def tiny_blocks_body(count: int) -> bytes:

@@ -4,7 +4,7 @@ The model of the prompt cache: how fast it is, and where recorded traffic is at 
     python -m tests.benchmarks.cache
 
 Speed: a conversation that grows to 1 MB in 400 blocks, each request read from its bytes and looked up. Accuracy: see
-`tests/recorded.py` for the recording, what is lost in it, and what the kinds of outcome mean. Rates are fitted to its
+`tests/support/recorded.py` for the recording, what is lost in it, and what the kinds of outcome mean. Rates are fitted to its
 first half; the second half was not looked at for anything but the last table.
 """
 
@@ -17,11 +17,12 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
-from savemode_cli.core.prompt import prompt_of
-from savemode_cli.core.prompt_cache import PromptCache
-from savemode_cli.core.tokens import DEFAULT_ESTIMATE, TokenEstimate, calibrated
+from savemode_cli.core.cache.model import PromptCache
+from savemode_cli.core.cache.prompt import prompt_of
+from savemode_cli.core.cache.tokens import DEFAULT_ESTIMATE, TokenEstimate
 from tests.benchmarks.bodies import KB, MB, agent_body
-from tests.recorded import CAPTURE, Graded, graded, recorded
+from tests.support.calibrated import calibrated, tokens_of
+from tests.support.recorded import CAPTURE, Graded, graded, recorded
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -141,7 +142,7 @@ def _why(one: Graded, grades: Sequence[Graded]) -> str:
 
 def _errors(part: Sequence[Graded], estimate: TokenEstimate, what: str) -> str:
     pairs = [
-        (estimate.tokens_of(one), tokens) for item in part for kind, one, tokens in item.stretches() if kind == what
+        (tokens_of(estimate, one), tokens) for item in part for kind, one, tokens in item.stretches() if kind == what
     ]
     return _summed(pairs)
 

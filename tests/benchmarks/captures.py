@@ -12,15 +12,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from savemode_cli.captures.sink import CaptureSink
 from savemode_cli.captures.store import CaptureStore
-from savemode_cli.core.capture import capture_of
-from savemode_cli.core.exchange import Exchange
-from savemode_cli.core.gate import GateState
-from savemode_cli.core.record import Content, Record
+from savemode_cli.core.exchange.bill import Bill
+from savemode_cli.core.exchange.capture import capture_of
+from savemode_cli.core.exchange.exchange import Exchange
+from savemode_cli.core.exchange.observed import Content, Observed
+from savemode_cli.core.upgrade.gate import GateState
+from savemode_cli.core.upgrade.upgrade import Upgrade
+from savemode_cli.core.wire.answer import Answer
+from savemode_cli.core.wire.call import Call
 from tests.benchmarks.bodies import MB, agent_body
 
 TURNS = 200
@@ -61,29 +66,26 @@ def answer(number: int, words: int = 400) -> bytes:
     return "".join(lines).encode()
 
 
-def record(number: int, body: bytes, answered: bytes) -> Record:
+def record(number: int, body: bytes, answered: bytes) -> Observed:
     """
     One turn as a sink is told of it.
     """
     exchange = Exchange(
-        id=f"req_sm_{number:020}",
-        started_at=NOON + timedelta(seconds=20 * number),
-        duration_ms=12_345.678,
-        first_byte_ms=678.9,
-        method="POST",
-        path="/v1/messages",
-        product="posthog_code",
-        model="claude-opus-5-5",
-        gate=GateState(on=True, why="flag llm-gateway-cost-controls is true"),
-        edits=(),
-        skips=(),
-        status=200,
-        outcome="ok",
-        request_bytes=len(body),
-        response_bytes=len(answered),
-        session="0123456789abcdef",
+        f"req_sm_{number:020}",
+        NOON + timedelta(seconds=20 * number),
+        Call(
+            "POST",
+            "/v1/messages",
+            "posthog_code",
+            "claude-opus-5-5",
+            request_bytes=len(body),
+            session="0123456789abcdef",
+        ),
+        Upgrade(GateState(on=True, why="flag llm-gateway-cost-controls is true")),
+        Bill(),
+        Answer(status=200, duration_ms=12_345.678, first_byte_ms=678.9, response_bytes=len(answered)),
     )
-    return Record(exchange, content=Content(HEADERS, body, (), answered))
+    return Observed(exchange, exchange.started_at, content=Content(HEADERS, body, (), answered))
 
 
 def timed(step: Callable[[], object]) -> float:
@@ -116,13 +118,17 @@ def main() -> None:
     print(f"\n{'milliseconds':<58}{'p50':>10}{'p99':>10}")
     with tempfile.TemporaryDirectory() as folder:
         store = CaptureStore.make(Path(folder) / "one")
+
+        def append(one: Observed) -> None:
+            store.append(capture_of(one))
+
         print(
             row(
                 f"append, a conversation of {TURNS} turns up to 1 MB",
-                [timed(lambda one=one: store.append(capture_of(one))) for one in records],
+                [timed(partial(append, one)) for one in records],
             )
-        )  # type: ignore[misc]
-        again = [timed(lambda one=one: store.append(capture_of(one))) for one in [record(0, bodies[-1], b"")] * 50]  # type: ignore[misc]
+        )
+        again = [timed(partial(append, one)) for one in [record(0, bodies[-1], b"")] * 50]
         print(row("append, the same 1 MB again", again))
         store.close()
         restarted = []

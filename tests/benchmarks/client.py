@@ -24,6 +24,7 @@ class Client(asyncio.Protocol):
         Not connected yet.
         """
         self.sent_ns: list[tuple[int, int]] = []
+        self.timeout_s: float = ANSWER_TIMEOUT_S
         self._answer: asyncio.Future[tuple[float, bytes]] | None = None
         self._transport: asyncio.Transport | None = None
 
@@ -71,7 +72,7 @@ class Client(asyncio.Protocol):
 
         Raises:
             OSError: the connection broke, or the answer is not a 200.
-            TimeoutError: there is no whole answer after `ANSWER_TIMEOUT_S`.
+            TimeoutError: there is no whole answer after `timeout_s`.
         """
         assert self._transport is not None
         loop = asyncio.get_running_loop()
@@ -80,7 +81,7 @@ class Client(asyncio.Protocol):
         self._asked_ns = time.monotonic_ns()
         self._transport.write(request)
         # A bare timer: asyncio.timeout() would cost more than the fastest answer takes.
-        timer = loop.call_later(ANSWER_TIMEOUT_S, self._give_up, self._answer)
+        timer = loop.call_later(self.timeout_s, self._give_up, self._answer)
         try:
             return await self._answer
         finally:
@@ -93,7 +94,6 @@ class Client(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    @staticmethod
-    def _give_up(answer: "asyncio.Future[tuple[float, bytes]]") -> None:
+    def _give_up(self, answer: "asyncio.Future[tuple[float, bytes]]") -> None:
         if not answer.done():
-            answer.set_exception(TimeoutError(f"no answer after {ANSWER_TIMEOUT_S} s"))
+            answer.set_exception(TimeoutError(f"no answer after {self.timeout_s} s"))

@@ -15,14 +15,17 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from savemode_cli.core.admission import Hold
-from savemode_cli.core.budget import Budget, Limit, Window, limit_of
-from savemode_cli.core.ledger import Ledger, MemoryLedger
-from savemode_cli.core.tiers import MOST_NUSD
+from savemode_cli.core.budget.admission import Hold
+from savemode_cli.core.budget.budget import Budget, Limit, limit_of
+from savemode_cli.core.budget.ledger import Ledger, Reserve, reserve, settle
+from savemode_cli.core.budget.memory_ledger import MemoryLedger
+from savemode_cli.core.budget.window import Window
+from savemode_cli.core.money.amounts import MOST_NUSD
 from savemode_cli.ledgers.sqlite import SqliteLedger
 
 REQUESTS = 5_000
 PROCESSES = 8
+ABANDONED = 10_000
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 EXPIRES = NOW + timedelta(minutes=10)
 
@@ -38,12 +41,23 @@ def measure(ledger: Ledger, limits: list[Limit], requests: int, name: str = "r")
     for number in range(requests):
         hold = Hold(f"{name}-{number:08}-{number * 2654435761 % 2**32:08x}", keys, 1_000, EXPIRES, "claude-opus-5-5")
         begun = time.perf_counter()
-        ledger.reserve(hold, limits, NOW)
+        reserve(ledger, hold, limits, NOW)
         reserved = time.perf_counter()
-        ledger.settle(hold.id, 900, "reported", NOW)
+        settle(ledger, hold.id, 900, "reported", NOW)
         settles.append(time.perf_counter() - reserved)
         reserves.append(reserved - begun)
     return reserves, settles
+
+
+def abandon(ledger: Ledger, limits: list[Limit], number: int = ABANDONED) -> Ledger:
+    """
+    Leave holds behind that nobody settles, as killed proxies do; the same ledger.
+    """
+    keys = tuple(limit.key for limit in limits)
+    for first in range(0, number, 500):
+        holds = [Hold(f"abandoned-{first + n}", keys, 1_000, NOW - timedelta(hours=1)) for n in range(500)]
+        ledger.post((), [Reserve(hold, (), NOW) for hold in holds])
+    return ledger
 
 
 def row(name: str, timings: Timings) -> str:
@@ -108,7 +122,16 @@ def main() -> None:
     print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {REQUESTS} requests, microseconds")
     print(f"{'':<34}" + "".join(f"{step:>20}" for step in ("reserve p50/p99", "settle p50/p99", "both p50/p99")))
     print(row("memory, 1 budget", measure(MemoryLedger(), budgets(1), REQUESTS)))
+    print(
+        row(
+            f"memory, {ABANDONED:,} abandoned holds", measure(abandon(MemoryLedger(), budgets(1)), budgets(1), REQUESTS)
+        )
+    )
     with tempfile.TemporaryDirectory() as folder:
+        ledger = SqliteLedger(Path(folder, "abandoned.db"))
+        timings = measure(abandon(ledger, budgets(1)), budgets(1), REQUESTS)
+        print(row(f"sqlite, {ABANDONED:,} abandoned holds", timings))
+        ledger.close()
         for number in (1, 3):
             ledger = SqliteLedger(Path(folder, f"{number}.db"))
             print(row(f"sqlite, {number} budget{'s' * (number > 1)}", measure(ledger, budgets(number), REQUESTS)))

@@ -197,13 +197,13 @@ async def _added(plan: Plan, what: str, targets: Sequence[Target]) -> dict[str, 
     }
 
 
-async def ready(target: Target) -> None:
+async def ready(target: Target, patience_s: float = 10) -> None:
     """
     Raises:
-        SystemExit: the process has ended, or does not answer within ten seconds.
+        SystemExit: the process has ended, or does not answer within *patience_s* seconds.
     """
     assert target.proxy is not None
-    end = time.monotonic() + 10
+    end = time.monotonic() + patience_s
     problem: Exception | None = None
     while time.monotonic() < end:
         target.proxy.check(target.name)
@@ -218,7 +218,7 @@ async def ready(target: Target) -> None:
             await asyncio.sleep(0.03)
         else:
             return
-    raise SystemExit(f"{target.name} is not ready after 10 s: {problem}\n{target.proxy.last_words()}")
+    raise SystemExit(f"{target.name} is not ready after {patience_s:.0f} s: {problem}\n{target.proxy.last_words()}")
 
 
 def request(port: int, body: bytes, query: str = "") -> bytes:

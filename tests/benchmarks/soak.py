@@ -19,10 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from savemode_cli.core.charge import ceiling_nusd, opening_nusd
-from savemode_cli.core.messages import facts
-from savemode_cli.core.pricing import cost_nusd
-from savemode_cli.core.usage import usage_of
+import msgspec
+
+from savemode_cli.core.budget.charge import ceiling_nusd, opening_nusd, prompt_size
+from savemode_cli.core.money.pricing import cost_nusd
+from savemode_cli.core.wire.facts import facts
+from savemode_cli.core.wire.models import context_tokens
+from savemode_cli.core.wire.report import ReportedUsage, usage_from
 from savemode_cli.ledgers import open_ledger
 from savemode_cli.prices import load_prices
 from tests.benchmarks.processes import clean_environment, free_port, python
@@ -350,7 +353,7 @@ def _priced(model: str, total: dict[str, Any]) -> int:
     """
     Rates are whole nano-dollars a token, so that a sum of tokens costs what its parts do.
     """
-    usage = usage_of({"model": model, "usage": total["usage"]})
+    usage = usage_from(msgspec.convert(total["usage"], ReportedUsage))
     assert usage is not None
     return cost_nusd(usage, load_prices(None).find(model, datetime.now(UTC)).price)
 
@@ -363,7 +366,9 @@ async def at_the_cap(requests: int, worth: int, *, strict: bool) -> Report:
     kind = Kind(FINISHED, 200)
     body = kind.body(0)
     price = load_prices(None).find(FINISHED, datetime.now(UTC)).price
-    hold = (ceiling_nusd if strict else opening_nusd)(facts(body), len(body), price)
+    known = facts(body)
+    size = prompt_size(known, len(body), 0, context_tokens(known.model))
+    hold = ceiling_nusd(known, size.most_tokens, price) if strict else opening_nusd(known, size.likely_tokens, price)
     with tempfile.TemporaryDirectory(prefix="savemode-soak-") as folder:
         home, ledger = Path(folder), f"sqlite:///{folder}/ledger.db"
         more = ("--cap-nusd", str(worth * hold), *(["--strict"] if strict else []))

@@ -16,9 +16,20 @@ from time import perf_counter
 
 import msgspec
 
-from savemode_cli.core import messages
-from savemode_cli.core.caller import Caller
-from savemode_cli.core.transform import Policy, apply, transform
+from savemode_cli.core.upgrade.edits import apply
+from savemode_cli.core.upgrade.policy import Policy
+from savemode_cli.core.upgrade.transform import transform
+from savemode_cli.core.wire.breakpoints import (
+    Holders,
+    ReadingWork,
+    may_have_breakpoints,
+    read_breakpoint,
+    section_holders,
+    stray_breakpoints,
+)
+from savemode_cli.core.wire.caller import Caller
+from savemode_cli.core.wire.facts import MAX_CONTAINERS
+from savemode_cli.core.wire.request_body import decode_body, number_keys
 from tests.benchmarks.bodies import KB, MB, agent_body, tiny_blocks_body
 from tests.benchmarks.processes import ROOT, python
 from tests.benchmarks.tables import columns, fixed, median, note, options, show_json, times
@@ -110,24 +121,27 @@ def measure_whole(body: bytes, seconds: float) -> Measured:
 def measure_parts(body: bytes, seconds: float) -> Measured:
     """
     The stages of the transform one by one, and the parsers it could have used instead of the typed decode.
-
-    Knows the private names of `messages.py`: a benchmark of its insides moves with them.
     """
-    numbered, offsets = messages._number_keys(body)
-    read = messages._decode_body(numbered)
+    keys = number_keys(body)
+    assert keys is not None
+    numbered, offsets = keys
+    read = decode_body(numbered)
     done = transform(body, ALWAYS, CALLER)
 
     def walk() -> None:
-        found = messages._holders(read)
-        messages._strays(numbered, found, len(offsets))
+        work = ReadingWork(MAX_CONTAINERS, quick=False)
+        found: Holders = []
+        for section in ("tools", "system", "messages"):
+            section_holders(section, getattr(read, section), found, work, [])
+        stray_breakpoints(numbered, found, len(offsets), work)
         for path, holder in found:
-            messages._breakpoint(path, holder, body, offsets)
+            read_breakpoint(path, holder, body, offsets)
 
     functions: dict[str, Callable[[], object]] = {
         "transform_ms": partial(transform, body, ALWAYS, CALLER),
-        "first_search_ms": partial(messages.may_have_breakpoints, body),
-        "number_ms": partial(messages._number_keys, body),
-        "typed_decode_ms": partial(messages._decode_body, numbered),
+        "first_search_ms": partial(may_have_breakpoints, body),
+        "number_ms": partial(number_keys, body),
+        "typed_decode_ms": partial(decode_body, numbered),
         "walk_ms": walk,
         "splice_ms": partial(apply, body, done.edits),
         "copy_and_find_ms": partial(copy_and_find, body),

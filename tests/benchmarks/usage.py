@@ -6,9 +6,10 @@ Run it from the repository: python -m tests.benchmarks.usage
 
 import timeit
 from datetime import UTC, datetime
+from functools import partial
 
-from savemode_cli.core.pricing import Usage
-from savemode_cli.core.usage import UsageMeter, usage_of
+from savemode_cli.core.wire.meter import UsageMeter
+from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.prices import load_prices
 
 START = (
@@ -29,10 +30,20 @@ def per_event(events: int) -> float:
     """
     Microseconds per event where each chunk holds so many.
     """
-    meter = UsageMeter("text/event-stream")
+    meter = UsageMeter()
     meter.feed(START)
     chunk = DELTA * events
     return min(timeit.repeat(lambda: meter.feed(chunk), number=TIMES // events, repeat=7)) / TIMES * 1e6
+
+
+def whole() -> None:
+    """
+    Meter a JSON answer.
+    """
+    meter = UsageMeter()
+    meter.feed(WHOLE)
+    meter.close()
+    assert meter.final
 
 
 def main() -> None:
@@ -41,12 +52,12 @@ def main() -> None:
     """
     for events in (1, 8, 40):
         print(f"stream, {events} events a chunk: {per_event(events):.2f} us per event")
-    once = min(timeit.repeat(lambda: usage_of(WHOLE), number=TIMES, repeat=7)) / TIMES * 1e6
-    print(f"usage_of a 10 kB answer: {once:.2f} us")
+    once = min(timeit.repeat(whole, number=TIMES, repeat=7)) / TIMES * 1e6
+    print(f"a JSON answer of 10 kB: {once:.2f} us")
     table, now = load_prices(), datetime(2026, 11, 24, tzinfo=UTC)
-    usage = Usage(10, 200, 3000, 15_000, 700, service_tier="standard", inference_geo="us")
+    usage = Usage(Tokens(10, 200, 3000, 15_000, 700), service_tier="standard", inference_geo="us")
     for model in ("claude-opus-5-5", "us.anthropic.claude-opus-5-5-20261001-v1:0", "claude-unknown-9"):
-        once = min(timeit.repeat(lambda name=model: table.bill(usage, name, now), number=2000, repeat=7)) / 2000 * 1e6
+        once = min(timeit.repeat(partial(table.bill, usage, model, now), number=2000, repeat=7)) / 2000 * 1e6
         print(f"bill of {model}: {once:.1f} us")
 
 

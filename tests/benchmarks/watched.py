@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from savemode_cli.cli.serve import Proxy, compose
+from savemode_cli.cli.compose import Proxy, compose
 from savemode_cli.config import Settings
-from savemode_cli.core.exchange import Exchange
-from savemode_cli.proxy.server import run_in_loop
+from savemode_cli.core.exchange.exchange import Exchange
+from savemode_cli.serving.process import run_in_loop
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -43,12 +43,12 @@ class Tally:
         """
         One more.
         """
-        model = exchange.model or ""
-        self.outcomes[exchange.outcome] += 1
-        self.cost_nusd[model] += exchange.cost_nusd or 0
-        self.upgraded += exchange.upgraded
-        if exchange.receipt is not None:
-            self.receipts_nusd[model] += exchange.receipt.cost_nusd or 0
+        model = exchange.call.model or ""
+        self.outcomes[exchange.answer.outcome] += 1
+        self.cost_nusd[model] += exchange.bill.cost_nusd or 0
+        self.upgraded += exchange.upgrade.upgraded
+        if exchange.bill.receipt is not None:
+            self.receipts_nusd[model] += exchange.bill.receipt.cost_nusd or 0
 
 
 def main() -> None:

@@ -1,25 +1,27 @@
 """
-Bodies in the store: what writer and reader remember has an end, and nothing depends on it.
+Bodies in the store: what the writer and the reader remember is limited, and no result depends on it.
 """
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from savemode_cli.captures import bodies
+from savemode_cli.captures.chunks import chunks
 from savemode_cli.captures.store import CaptureStore
+from tests.captures.test_chunks import turns
 from tests.captures.test_store import turn
-from tests.core.test_pieces import turns
 
 
-def test_memory_of_pieces_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_chunks_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What is beyond the bounds is let go of, and every body comes back all the same.
+    Beyond the limits, chunks are forgotten, and every body is still read back.
     """
-    monkeypatch.setattr(bodies, "_MOST_REMEMBERED", 5)
-    monkeypatch.setattr(bodies, "_MOST_IN_TURNS_BYTES", 10_000)
-    monkeypatch.setattr(bodies, "_MOST_READ_BYTES", 2_000)
+    monkeypatch.setattr(bodies, "_MAX_REMEMBERED", 5)
+    monkeypatch.setattr(bodies, "_MAX_TURNS_BYTES", 10_000)
+    monkeypatch.setattr(bodies, "_MAX_READ_BYTES", 2_000)
     store = CaptureStore.make(tmp_path / "captures")
     said = turns(8, marked=True)
     numbers = [store.append(turn(body, session=f"s{number % 3}")) for number, body in enumerate(said)]
@@ -30,9 +32,9 @@ def test_memory_of_pieces_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     store.close()
 
 
-def test_bytes_of_a_body_are_no_list(tmp_path: Path) -> None:
+def test_bytes_of_a_body_are_never_a_list(tmp_path: Path) -> None:
     """
-    A body whose bytes are those of a list that is stored comes back as itself.
+    A body with the bytes of a stored list is read back as itself.
     """
     store = CaptureStore.make(tmp_path / "captures")
     store.append(turn(turns(3, marked=False)[-1]))
@@ -45,13 +47,17 @@ def test_bytes_of_a_body_are_no_list(tmp_path: Path) -> None:
     store.close()
 
 
-def test_turn_that_shares_its_start_is_only_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_common_start_of_two_turns_is_only_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What is cut anew of a turn is what the turn before does not begin with.
+    Only the part of a body that differs from the previous turn is divided again.
     """
     cut: list[int] = []
-    pieces = bodies.pieces
-    monkeypatch.setattr(bodies, "pieces", lambda body, start=0: cut.append(start) or pieces(body, start))
+
+    def chunks_from(body: bytes, start: int = 0) -> Any:
+        cut.append(start)
+        return chunks(body, start)
+
+    monkeypatch.setattr(bodies, "chunks", chunks_from)
     store = CaptureStore.make(tmp_path / "captures")
     first, second = turns(9, marked=True)[-2:]
 

@@ -1,5 +1,5 @@
 """
-The folder and the file of a store: private, ours, and of a schema that we know.
+The folder and the file of a store: private, a capture store, and with a schema that this version can read.
 """
 
 import os
@@ -13,7 +13,7 @@ from savemode_cli.captures import file as captures_file
 from savemode_cli.captures.file import FILE_NAME, MIGRATIONS, explained, is_store, open_file
 from savemode_cli.captures.store import CaptureStore
 from savemode_cli.core.errors import CaptureTooNew, CaptureUnavailable, ConfigError
-from tests.core.test_capture import a_capture
+from tests.core.exchange.test_capture import a_capture
 
 
 def mode(path: Path) -> int:
@@ -26,14 +26,14 @@ def mode(path: Path) -> int:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """
-    Where a store may be made.
+    A folder in which a store may be created.
     """
     return tmp_path / "data" / "captures"
 
 
 def test_folder_and_files_are_private(folder: Path) -> None:
     """
-    Whatever the umask is, nobody else can read them: not the log, not the shared memory.
+    No other user can read them with any umask, including the write-ahead log and the shared memory.
     """
     before = os.umask(0)
     try:
@@ -51,9 +51,9 @@ def test_folder_and_files_are_private(folder: Path) -> None:
     store.close()
 
 
-def test_permissions_are_mended(folder: Path) -> None:
+def test_permissions_are_repaired(folder: Path) -> None:
     """
-    A store that was opened to others is closed to them again.
+    A store that other users could read becomes private again.
     """
     CaptureStore.make(folder).close()
     folder.chmod(0o755)
@@ -66,7 +66,7 @@ def test_permissions_are_mended(folder: Path) -> None:
 
 def test_folder_of_other_things_keeps_its_permissions(folder: Path) -> None:
     """
-    It is not ours to close; the file is.
+    A folder with other files keeps its permissions; the store's file is private.
     """
     folder.mkdir(parents=True)
     folder.chmod(0o755)
@@ -79,7 +79,7 @@ def test_folder_of_other_things_keeps_its_permissions(folder: Path) -> None:
 
 def test_linked_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     """
-    Who can change where it points could read what is said.
+    Whoever can change the link could read the captures.
     """
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -93,32 +93,32 @@ def test_linked_folder_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("permissions", [0o777, 0o1777, 0o770])
-def test_folder_that_others_write_in_is_refused(folder: Path, permissions: int) -> None:
+def test_folder_that_other_users_can_write_to_is_refused(folder: Path, permissions: int) -> None:
     """
-    They could put another file in the place of ours.
+    Other users could replace the file.
     """
     folder.mkdir(parents=True)
     folder.chmod(permissions)
 
-    with pytest.raises(ConfigError, match="others may write") as raised:
+    with pytest.raises(ConfigError, match="other users can write") as raised:
         CaptureStore.make(folder)
     assert raised.value.hint.startswith("chmod go-w")
     assert list(folder.iterdir()) == []
 
 
-def test_folder_of_somebody_else_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_of_another_user_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Its owner can read whatever is in it.
+    Its owner could read the captures.
     """
-    monkeypatch.setattr(captures_file.os, "geteuid", lambda: 12345)
+    monkeypatch.setattr("savemode_cli.captures.file.os.geteuid", lambda: 12345)
 
-    with pytest.raises(ConfigError, match="somebody else"):
+    with pytest.raises(ConfigError, match="another user"):
         CaptureStore.make(folder)
 
 
 def test_file_in_the_place_of_the_folder_is_refused(folder: Path) -> None:
     """
-    So is one above it.
+    A file in place of a parent folder is refused too.
     """
     folder.parent.write_text("a file")
 
@@ -150,9 +150,9 @@ def test_folder_in_the_place_of_the_file_is_refused(folder: Path) -> None:
         CaptureStore.make(folder)
 
 
-def test_reader_makes_nothing(folder: Path) -> None:
+def test_reader_creates_nothing(folder: Path) -> None:
     """
-    Where there are no captures, it says so and leaves no trace.
+    If there are no captures, the error says so and no file is created.
     """
     with pytest.raises(CaptureUnavailable, match="no captures") as raised:
         CaptureStore.open(folder)
@@ -177,23 +177,56 @@ def test_database_of_another_program_is_left_alone(folder: Path) -> None:
     assert not is_store(path)
 
 
-def test_newer_store_is_refused_with_a_word(folder: Path) -> None:
+def test_store_that_is_being_written_to_is_one(folder: Path) -> None:
     """
-    It says which schema it found, and nothing was changed.
+    Before the first checkpoint everything but the first page is in the write-ahead log, including the application ID.
+    """
+    store = CaptureStore.make(folder)
+    store.append(a_capture())
+    main = (folder / FILE_NAME).read_bytes()
+
+    assert b"smcp" not in main
+    assert is_store(folder)
+    assert is_store(folder / FILE_NAME)
+    assert (folder / FILE_NAME).read_bytes() == main
+    store.close()
+    assert is_store(folder)
+
+
+def test_log_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    """
+    The database of another program that is in use is not a store, and none of its bytes change.
+    """
+    path = tmp_path / "other.db"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("CREATE TABLE theirs (x)")
+    db.commit()
+    files = (path, path.with_name("other.db-wal"))
+    before = [one.read_bytes() for one in files]
+
+    assert not is_store(path)
+    assert [one.read_bytes() for one in files] == before
+    db.close()
+
+
+def test_newer_store_is_refused_with_its_schema(folder: Path) -> None:
+    """
+    The error names the schema, and nothing changes.
     """
     CaptureStore.make(folder).close()
     db = sqlite3.connect(folder / FILE_NAME)
     db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     db.close()
 
-    with pytest.raises(CaptureTooNew, match="newer savemode: its schema is 2, this one knows 1") as raised:
+    with pytest.raises(CaptureTooNew, match="newer savemode: its schema is 2, this version reads up to 1") as raised:
         CaptureStore.open(folder)
     assert "upgrade savemode" in raised.value.hint
 
 
 def test_older_store_is_migrated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    One step after another, and what was in it stays.
+    Migrations run one after another, and the content stays.
     """
     store = CaptureStore.make(folder)
     store.append(a_capture())
@@ -209,9 +242,9 @@ def test_older_store_is_migrated(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     db.close()
 
 
-def test_store_is_told_by_its_content(folder: Path, tmp_path: Path) -> None:
+def test_store_is_recognised_by_its_content(folder: Path, tmp_path: Path) -> None:
     """
-    Whatever its name; by its folder as well.
+    The name does not matter; the folder of a store is recognised too.
     """
     CaptureStore.make(folder).close()
     renamed = tmp_path / "anything"
@@ -223,9 +256,9 @@ def test_store_is_told_by_its_content(folder: Path, tmp_path: Path) -> None:
     assert not is_store(tmp_path / "nothing")
 
 
-def test_log_of_a_deleted_store_is_not_played_back(folder: Path) -> None:
+def test_log_of_a_deleted_store_is_not_applied(folder: Path) -> None:
     """
-    A new store begins empty.
+    A new store starts empty.
     """
     store = CaptureStore.make(folder)
     store.append(a_capture())
@@ -243,11 +276,11 @@ def test_log_of_a_deleted_store_is_not_played_back(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b"no database" * 100, "no SQLite database"), (b"SQLite format 3\0" + b"\xff" * 5000, "cannot open")],
+    [(b"no database" * 100, "not an SQLite database"), (b"SQLite format 3\0" + b"\xff" * 5000, "cannot open")],
 )
-def test_broken_file_is_said(folder: Path, content: bytes, found: str) -> None:
+def test_damaged_file_is_an_error_with_a_hint(folder: Path, content: bytes, found: str) -> None:
     """
-    With a way out.
+    The error has a hint.
     """
     folder.mkdir(parents=True)
     (folder / FILE_NAME).write_bytes(content)
@@ -259,7 +292,7 @@ def test_broken_file_is_said(folder: Path, content: bytes, found: str) -> None:
 
 def test_every_failure_is_one_error(tmp_path: Path) -> None:
     """
-    Whatever SQLite or the operating system says; an error of the binding itself has no code.
+    Every error of SQLite or the operating system is converted, including errors of the Python binding without a code.
     """
     with pytest.raises(CaptureUnavailable, match=r"cannot read the captures .*: what"), explained(tmp_path, "read"):
         raise sqlite3.Error("what")

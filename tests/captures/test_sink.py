@@ -1,5 +1,5 @@
 """
-The sink: it writes what it is told, never makes a request wait or fail, and says a trouble once.
+The sink: it writes every exchange, no request waits or fails because of it, and it announces a problem once.
 """
 
 import json
@@ -21,19 +21,20 @@ from savemode_cli.captures import sink as captures_sink
 from savemode_cli.captures.file import FILE_NAME
 from savemode_cli.captures.sink import CaptureSink, counted
 from savemode_cli.captures.store import CaptureStore
-from savemode_cli.core.capture import Capture
 from savemode_cli.core.errors import ConfigError
-from savemode_cli.core.messages import facts
-from savemode_cli.core.receipt import Receipt, Shadow, receipt
-from savemode_cli.core.record import Content, Record
-from savemode_cli.core.transform import apply
+from savemode_cli.core.exchange.capture import Capture
+from savemode_cli.core.exchange.observed import Content, Observed
+from savemode_cli.core.upgrade.edits import apply
+from savemode_cli.core.upgrade.receipt import Receipt, receipt
+from savemode_cli.core.upgrade.shadow import Shadow
+from savemode_cli.core.wire.facts import facts
 from savemode_cli.prices import load_prices
-from tests.builders import an_exchange
+from tests.builders import an_exchange, an_observed
 from tests.captures.test_store import fresh
 from tests.conftest import FLAG
-from tests.proxy.wire import exchange, request
-from tests.upstream import ANSWER, Received, Upstream, reply, running_proxy
-from tests.waiting import until
+from tests.support.upstream import ANSWER, Received, Upstream, reply, running_proxy
+from tests.support.waiting import until
+from tests.support.wire import exchange, request
 
 ROOT = Path(__file__).parents[2]
 MARKED = (
@@ -42,27 +43,27 @@ MARKED = (
 )
 
 
-class Ear:
+class Announcements:
     """
-    What a sink announced.
+    Records what a sink announced.
     """
 
     def __init__(self) -> None:
         """
-        Nothing yet.
+        Start with no announcements.
         """
         self.heard: list[tuple[str, str]] = []
 
     def __call__(self, event: str, text: str) -> None:
         """
-        Hear it.
+        Record an announcement.
         """
         self.heard.append((event, text))
 
     @property
     def events(self) -> list[str]:
         """
-        The names of what was heard, in order.
+        The events of the announcements, in order.
         """
         return [event for event, _ in self.heard]
 
@@ -70,31 +71,31 @@ class Ear:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """
-    Where the captures go.
+    The folder of the captures.
     """
     return tmp_path / "captures"
 
 
 @pytest.fixture
-def ear() -> Ear:
+def announced() -> Announcements:
     """
-    Who is told.
+    The recorder of announcements.
     """
-    return Ear()
+    return Announcements()
 
 
 Open = Callable[..., CaptureSink]
 
 
 @pytest.fixture
-def opened(folder: Path, ear: Ear) -> Iterator[Open]:
+def opened(folder: Path, announced: Announcements) -> Iterator[Open]:
     """
-    Opens sinks, and closes them in the end.
+    Opens sinks, and closes them at the end.
     """
     sinks: list[CaptureSink] = []
 
     def make(**more: Any) -> CaptureSink:
-        sinks.append(CaptureSink(folder, ear, **more))
+        sinks.append(CaptureSink(folder, announced, **more))
         return sinks[-1]
 
     yield make
@@ -102,16 +103,16 @@ def opened(folder: Path, ear: Ear) -> Iterator[Open]:
         sink.close()
 
 
-def a_record(body: bytes = b"{}", **differences: Any) -> Record:
+def a_record(body: bytes = b"{}", **differences: Any) -> Observed:
     """
     A messages call with content.
     """
-    return Record(an_exchange(**differences), content=Content((), body, (), b"answer"))
+    return an_observed(**differences, content=Content((), body, (), b"answer"))
 
 
-def test_what_is_told_is_kept(opened: Open, folder: Path, ear: Ear) -> None:
+def test_exchanges_are_stored_in_order(opened: Open, folder: Path, announced: Announcements) -> None:
     """
-    In order; closing writes what waits, and again does nothing.
+    Exchanges are stored in order; closing writes the waiting ones; closing again does nothing.
     """
     sink = opened(upstream="https://api.example")
     for number in range(50):
@@ -122,12 +123,13 @@ def test_what_is_told_is_kept(opened: Open, folder: Path, ear: Ear) -> None:
     found = fresh(folder)
     assert [one.request_body for one in found] == [b"%d" % number for number in range(50)]
     assert {one.upstream for one in found} == {"https://api.example"}
-    assert (ear.heard, sink.trouble, sink.lost) == ([], "", 0)
+    assert (announced.heard, sink.trouble, sink.lost) == ([], "", 0)
+    assert dict(sink.counters) == {"captured": 50, "lost": 0, "waiting": 0}
 
 
-def test_what_comes_after_the_end_is_not_taken(opened: Open, folder: Path) -> None:
+def test_exchange_after_closing_is_lost(opened: Open, folder: Path) -> None:
     """
-    It is counted, and nothing fails.
+    An exchange after closing is counted as lost, without an error.
     """
     sink = opened()
     sink.close()
@@ -138,11 +140,11 @@ def test_what_comes_after_the_end_is_not_taken(opened: Open, folder: Path) -> No
     assert fresh(folder) == []
 
 
-def test_queue_is_bounded(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_is_limited(opened: Open, announced: Announcements, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    By number and by bytes: beyond that exchanges are dropped, which is said once and counted in the end.
+    The queue is limited in number and in bytes; lost exchanges are announced once and counted at the end.
     """
-    monkeypatch.setattr(captures_sink, "MOST_WAITING_BYTES", 100_000)
+    monkeypatch.setattr(captures_sink, "MAX_WAITING_BYTES", 100_000)
     stuck, go = threading.Event(), threading.Event()
     append = CaptureStore.append
 
@@ -158,20 +160,22 @@ def test_queue_is_bounded(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatc
     for _ in range(3):
         sink.keep(a_record(b"y" * 90_000))
 
-    assert ear.events == ["captures_behind"]
+    assert announced.events == ["captures_behind"]
     assert "too slow" in sink.trouble
     go.set()
     until(lambda: not sink.trouble)
-    sink.keep(a_record(b"z" * 200_000))  # alone too large for the queue, and let in while nobody waits
+    sink.keep(a_record(b"z" * 200_000))  # larger than the limit of the queue, and accepted because the queue is empty
     sink.close()
-    assert ear.heard[1:] == [("captures_lost", "3 exchanges were not captured")]
+    assert announced.heard[1:] == [("captures_lost", "3 exchanges were not captured")]
 
 
-def test_number_of_waiting_is_bounded(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_waiting_exchanges_is_limited(
+    opened: Open, announced: Announcements, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    Small ones add up, too.
+    Many small exchanges fill the queue too.
     """
-    monkeypatch.setattr(captures_sink, "MOST_WAITING", 2)
+    monkeypatch.setattr(captures_sink, "MAX_WAITING", 2)
     stuck, go = threading.Event(), threading.Event()
 
     def slowly(_store: CaptureStore, _capture: Capture) -> int:
@@ -189,14 +193,16 @@ def test_number_of_waiting_is_bounded(opened: Open, ear: Ear, monkeypatch: pytes
     sink.close()
 
     assert sink.lost == 3
-    assert ear.events == ["captures_behind", "captures_lost"]
+    assert announced.events == ["captures_behind", "captures_lost"]
 
 
-def test_disk_that_never_answers_does_not_keep_us(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_does_not_wait_for_a_disk_that_never_answers(
+    opened: Open, announced: Announcements, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    Closing has a bound of its own, and says what was left.
+    Closing waits for a limited time, and announces what was not written.
     """
-    monkeypatch.setattr(captures_sink, "_LAST_WAIT_S", 0.05)
+    monkeypatch.setattr(captures_sink, "_CLOSE_WAIT_S", 0.05)
     go = threading.Event()
     monkeypatch.setattr(CaptureStore, "append", lambda *_: go.wait(10))
     sink = opened()
@@ -205,16 +211,18 @@ def test_disk_that_never_answers_does_not_keep_us(opened: Open, ear: Ear, monkey
 
     sink.close()
 
-    assert ear.events == ["captures_unfinished"]
+    assert announced.events == ["captures_unfinished"]
     go.set()
     sink._thread.join()
     assert sink._store is not None
     sink._store.close()
 
 
-def test_broken_store_is_said_once_and_requests_go_on(opened: Open, folder: Path, ear: Ear) -> None:
+def test_damaged_store_is_announced_once_and_requests_continue(
+    opened: Open, folder: Path, announced: Announcements
+) -> None:
     """
-    What cannot be kept is counted; once the file is moved away captures go on, which is said, too.
+    Lost exchanges are counted; after the damaged file is moved away, capturing resumes, which is announced too.
     """
     folder.mkdir()
     broken = folder / FILE_NAME
@@ -224,21 +232,21 @@ def test_broken_store_is_said_once_and_requests_go_on(opened: Open, folder: Path
         sink.keep(a_record())
     until(lambda: sink.lost == 3)
 
-    assert ear.events == ["captures_unavailable"]
-    assert "mv " in ear.heard[0][1]
-    assert "no SQLite database" in sink.trouble
+    assert announced.events == ["captures_unavailable"]
+    assert "mv " in announced.heard[0][1]
+    assert "not an SQLite database" in sink.trouble
     broken.rename(folder / "old")
     sink.keep(a_record())
-    until(lambda: len(ear.heard) > 1)
-    assert ear.heard[1] == ("captures_resumed", "exchanges are captured again; 3 exchanges were not")
+    until(lambda: len(announced.heard) > 1)
+    assert announced.heard[1] == ("captures_resumed", "exchanges are captured again; 3 exchanges were not captured")
     assert sink.trouble == ""
     sink.close()
     assert len(fresh(folder)) == 1
 
 
-def test_newer_store_is_said_and_requests_go_on(opened: Open, folder: Path, ear: Ear) -> None:
+def test_newer_store_is_announced_and_requests_continue(opened: Open, folder: Path, announced: Announcements) -> None:
     """
-    With a friendly word; it is left as it is.
+    The announcement says that a newer version wrote the store; the store does not change.
     """
     CaptureStore.make(folder).close()
     db = sqlite3.connect(folder / FILE_NAME)
@@ -248,12 +256,12 @@ def test_newer_store_is_said_and_requests_go_on(opened: Open, folder: Path, ear:
     sink = opened()
 
     assert "newer savemode" in sink.trouble
-    assert "upgrade savemode" in ear.heard[0][1]
+    assert "upgrade savemode" in announced.heard[0][1]
 
 
 def test_unsafe_folder_is_refused_at_the_start(opened: Open, folder: Path, tmp_path: Path) -> None:
     """
-    That is for the person at the keyboard to mend.
+    The user can correct this before the proxy starts.
     """
     folder.symlink_to(tmp_path)
 
@@ -261,9 +269,9 @@ def test_unsafe_folder_is_refused_at_the_start(opened: Open, folder: Path, tmp_p
         opened()
 
 
-def test_store_that_is_deleted_is_made_anew(opened: Open, folder: Path) -> None:
+def test_deleted_store_is_created_again(opened: Open, folder: Path) -> None:
     """
-    What went into a file without a name, nobody would find.
+    Captures in a deleted file could not be found.
     """
     sink = opened()
     sink.keep(a_record(b"before"))
@@ -275,9 +283,11 @@ def test_store_that_is_deleted_is_made_anew(opened: Open, folder: Path) -> None:
     assert [one.request_body for one in fresh(folder)] == [b"after"]
 
 
-def test_folder_that_becomes_unsafe_is_said(opened: Open, folder: Path, tmp_path: Path, ear: Ear) -> None:
+def test_folder_that_becomes_unsafe_is_announced(
+    opened: Open, folder: Path, tmp_path: Path, announced: Announcements
+) -> None:
     """
-    The proxy runs by now, and goes on.
+    The proxy is running by then, and continues.
     """
     sink = opened()
     folder.rename(tmp_path / "moved")
@@ -288,12 +298,14 @@ def test_folder_that_becomes_unsafe_is_said(opened: Open, folder: Path, tmp_path
 
     until(lambda: sink.lost == 1)
     assert "symbolic link" in sink.trouble
-    assert ear.events == ["captures_unavailable"]
+    assert announced.events == ["captures_unavailable"]
 
 
-def test_mistake_of_ours_costs_one_exchange(opened: Open, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception_loses_one_exchange(
+    opened: Open, announced: Announcements, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    The thread lives on, and no word of what was said is in the announcement.
+    After an unexpected exception the thread continues, and the announcement contains no content.
     """
     append = CaptureStore.append
 
@@ -307,13 +319,13 @@ def test_mistake_of_ours_costs_one_exchange(opened: Open, ear: Ear, monkeypatch:
     sink.keep(a_record())
     sink.close()
 
-    assert ear.events == ["captures_unavailable", "captures_resumed", "captures_lost"]
-    assert "what was said" not in str(ear.heard)
+    assert announced.events == ["captures_unavailable", "captures_resumed", "captures_lost"]
+    assert "what was said" not in str(announced.heard)
 
 
 def test_old_captures_are_pruned_at_the_start_and_in_time(opened: Open, folder: Path) -> None:
     """
-    What started longer ago than it is to be kept is gone, again and again.
+    Exchanges that are older than the limit are removed, repeatedly.
     """
     start = an_exchange().started_at
     clock = [start]
@@ -330,9 +342,9 @@ def test_old_captures_are_pruned_at_the_start_and_in_time(opened: Open, folder: 
     until(lambda: fresh(folder) == [])
 
 
-def test_without_a_limit_all_is_kept(opened: Open, folder: Path) -> None:
+def test_without_a_limit_nothing_is_removed(opened: Open, folder: Path) -> None:
     """
-    `forever` is for ever.
+    `forever` removes nothing.
     """
     sink = opened(keep=None, prune_every_s=0.01)
     sink.keep(a_record(started_at=an_exchange().started_at - timedelta(days=4000)))
@@ -362,9 +374,10 @@ sink.close()
 """
 
 
-def test_full_disk_is_said_once_and_captures_resume(folder: Path) -> None:
+def test_full_disk_is_announced_once_and_captures_resume(folder: Path) -> None:
     """
-    A file that may not grow: one word when it begins, one when it ends, and what was there before is whole.
+    If the file cannot grow, one announcement is made when the problem begins and one when it ends; earlier captures stay
+    complete.
     """
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(folder)],
@@ -380,14 +393,14 @@ def test_full_disk_is_said_once_and_captures_resume(folder: Path) -> None:
     unavailable, trouble, resumed, lost = done.stdout.splitlines()
     assert unavailable.startswith("captures_unavailable cannot write to the captures")
     assert "full" in trouble
-    assert resumed == "captures_resumed exchanges are captured again; 3 exchanges were not"
+    assert resumed == "captures_resumed exchanges are captured again; 3 exchanges were not captured"
     assert lost == "captures_lost 3 exchanges were not captured"
     assert [one.request_body for one in fresh(folder)] == [b"fits", b"fits again"]
 
 
 def test_proxy_is_captured(opened: Open, folder: Path, upstream: Upstream) -> None:
     """
-    Over real sockets: the bodies as they came, the edits that make of one what the upstream received, and the receipt.
+    Over real sockets: the bodies as they came, the edits that lead to what the upstream received, and the receipt.
     """
     sink = opened(upstream=upstream.url)
     with running_proxy(upstream.url, sinks=[sink], ttl_policy="always") as proxy:
@@ -398,11 +411,11 @@ def test_proxy_is_captured(opened: Open, folder: Path, upstream: Upstream) -> No
     sink.close()
     (capture,) = fresh(folder)
 
-    assert capture.exchange.receipt == seen.receipt
-    assert capture.exchange.edits == seen.edits
+    assert capture.exchange.bill.receipt == seen.bill.receipt
+    assert capture.exchange.upgrade.edits == seen.upgrade.edits
     assert (capture.request_body, capture.response_body) == (MARKED, ANSWER)
-    assert capture.sent_body == apply(MARKED, seen.edits) == upstream.received[0].body
-    assert capture.answered_by == "claude-opus-5-5"
+    assert capture.sent_body == apply(MARKED, seen.upgrade.edits) == upstream.received[0].body
+    assert capture.exchange.answer.answered_by == "claude-opus-5-5"
     assert capture.ended_at >= capture.exchange.started_at
     assert ("x-posthog-flag-llm-gateway-cost-controls", "true") in capture.request_headers
     assert not any(b"planted" in one.read_bytes() for one in folder.iterdir())
@@ -410,14 +423,14 @@ def test_proxy_is_captured(opened: Open, folder: Path, upstream: Upstream) -> No
 
 def test_counted() -> None:
     """
-    One was, several were.
+    Singular and plural.
     """
     assert (counted(1, "hold"), counted(2, "hold")) == ("1 hold was", "2 holds were")
 
 
-def test_captures_hold_what_receipts_are_made_from(opened: Open, folder: Path, upstream: Upstream) -> None:
+def test_captures_give_the_printed_receipts(opened: Open, folder: Path, upstream: Upstream) -> None:
     """
-    From what is on disk alone, in its order, come the receipts that were printed: to the nano-dollar, pauses included.
+    The stored captures alone give the same receipts that were printed, exact to the nano-dollar, including pauses.
     """
     start = datetime(2026, 11, 24, 12, tzinfo=UTC)
     clock = [start]
@@ -425,7 +438,7 @@ def test_captures_hold_what_receipts_are_made_from(opened: Open, folder: Path, u
 
     async def script(_received: Received, writer: StreamWriter) -> None:
         read, written = next(usages)
-        clock[0] += timedelta(seconds=40)  # the answer takes its time
+        clock[0] += timedelta(seconds=40)  # the duration of the answer
         writer.write(reply(says(read, written)))
 
     upstream.script = script
@@ -435,11 +448,11 @@ def test_captures_hold_what_receipts_are_made_from(opened: Open, folder: Path, u
             clock[0] += timedelta(seconds=pause)
             exchange(proxy.port, request("POST", "/v1/messages", MARKED, *FLAG.items()))
             proxy.exchange(number)
-        printed = [one.receipt for one in proxy.exchanges]
+        printed = [one.bill.receipt for one in proxy.exchanges]
     sink.close()
 
     assert replayed(fresh(folder)) == printed
-    # Dearer writes, and after the pause of 20 minutes a rewrite saved.
+    # The writes cost more, and after the pause of 20 minutes a second write is saved.
     differences = [one.difference_nusd for one in printed if one is not None]
     assert [difference is not None and difference > 0 for difference in differences] == [True, True, False, True]
     assert fresh(folder)[0].ended_at == start + timedelta(seconds=40)
@@ -447,7 +460,7 @@ def test_captures_hold_what_receipts_are_made_from(opened: Open, folder: Path, u
 
 def says(read: int, written: int) -> bytes:
     """
-    A message that read and wrote so much of the cache, for an hour.
+    A message that read and wrote this many cached tokens, with a TTL of one hour.
     """
     usage = {
         "input_tokens": 3,
@@ -461,7 +474,7 @@ def says(read: int, written: int) -> bytes:
 
 def replayed(captures: list[Capture]) -> list[Receipt | None]:
     """
-    The receipts of a store's captures, made anew.
+    The receipts that the captures of a store give.
     """
     table = load_prices(None)
     shadows: dict[str, Shadow | None] = {}
@@ -469,16 +482,18 @@ def replayed(captures: list[Capture]) -> list[Receipt | None]:
     for one in captures:
         seen = one.exchange
         assert one.request_body is not None
-        cache = f"{seen.session} {seen.model}"
+        cache = f"{seen.call.session} {seen.call.model}"
         made, shadows[cache] = receipt(
             shadows.get(cache),
             facts(one.request_body),
-            one.sent_edits,
-            seen.usage,
-            lambda used, one=one, seen=seen: table.bill(used, one.answered_by or seen.model, seen.started_at),  # type: ignore[misc]
+            seen.upgrade.on_wire,
+            seen.bill.usage,
+            lambda used, one=one, seen=seen: table.bill(
+                used, seen.answer.answered_by or seen.call.model, seen.started_at
+            ),  # type: ignore[misc]
             seen.started_at,
             one.ended_at,
-            final=seen.settlement is not None and seen.settlement.basis == "reported",
+            final=seen.bill.settlement is not None and seen.bill.settlement.basis == "reported",
         )
         receipts.append(made)
     return receipts

@@ -1,8 +1,7 @@
 """
-The store: what is appended comes back, whatever it is, whoever else writes, and whenever it is killed.
+The store: every exchange is read back, with any content, with several writers, and after a kill at any moment.
 """
 
-import dataclasses
 import json
 import os
 import random
@@ -17,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from savemode_cli.captures.file import FILE_NAME
 from savemode_cli.captures.store import CaptureStore, Filter
-from savemode_cli.core.capture import Capture
 from savemode_cli.core.errors import BadInput, CaptureTooNew, CaptureUnavailable
+from savemode_cli.core.exchange.capture import SCHEMA, Capture
+from savemode_cli.database import lock_folder
 from tests.builders import an_exchange
-from tests.core.test_capture import a_capture
-from tests.core.test_pieces import turns
+from tests.captures.test_chunks import turns
+from tests.core.exchange.test_capture import a_capture
+from tests.support.examples import examples
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -35,7 +36,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """
-    Where the store is.
+    The folder of the store.
     """
     return tmp_path / "captures"
 
@@ -60,7 +61,7 @@ def turn(body: bytes | None, answer: bytes | None = b"", **differences: Any) -> 
 
 def fresh(folder: Path) -> list[Capture]:
     """
-    Everything in a store, as one who opens it now reads it.
+    The whole content of a store, read through a new connection.
     """
     opened = CaptureStore.open(folder)
     found = [row.capture for row in opened.captures()]
@@ -68,9 +69,9 @@ def fresh(folder: Path) -> list[Capture]:
     return found
 
 
-def test_capture_comes_back(store: CaptureStore, folder: Path) -> None:
+def test_capture_is_read_back(store: CaptureStore, folder: Path) -> None:
     """
-    As a whole, under its number and its id.
+    The capture is read back completely, under its number and its request ID.
     """
     number = store.append(a_capture())
 
@@ -81,10 +82,12 @@ def test_capture_comes_back(store: CaptureStore, folder: Path) -> None:
 
 
 @given(st.lists(st.none() | st.binary(max_size=2000), min_size=1, max_size=4), st.randoms(use_true_random=False))
-@settings(max_examples=25, deadline=None)
-def test_bodies_come_back_byte_for_byte(tmp_path_factory: pytest.TempPathFactory, bodies: list[Any], rng: Any) -> None:
+@examples(25)
+def test_bodies_are_read_back_byte_for_byte(
+    tmp_path_factory: pytest.TempPathFactory, bodies: list[Any], rng: Any
+) -> None:
     """
-    Whatever is in them: none, nothing, no JSON, half a conversation, the same again.
+    With any content: no body, an empty one, not JSON, half a conversation, the same body again.
     """
     folder = tmp_path_factory.mktemp("store") / "captures"
     store = CaptureStore.make(folder)
@@ -99,9 +102,9 @@ def test_bodies_come_back_byte_for_byte(tmp_path_factory: pytest.TempPathFactory
     assert fresh(folder) == captures
 
 
-def test_turns_share_what_they_have_in_common(store: CaptureStore) -> None:
+def test_turns_share_space(store: CaptureStore) -> None:
     """
-    A hundred turns take less than a twentieth of their bytes, those of a second conversation like it next to nothing.
+    A hundred turns need less than a twentieth of their bytes, and a second similar conversation needs almost nothing.
     """
     bodies = turns(100, marked=True, separators=(",", ":"))
     for body in bodies:
@@ -120,7 +123,7 @@ def test_turns_share_what_they_have_in_common(store: CaptureStore) -> None:
 
 def test_long_body_is_lists_of_lists(store: CaptureStore) -> None:
     """
-    More pieces than one list has.
+    A body with more chunks than one list can contain.
     """
     body = json.dumps([{"n": number, "t": "x" * 500} for number in range(3000)], separators=(",", ":")).encode()
     number = store.append(turn(body))
@@ -130,7 +133,7 @@ def test_long_body_is_lists_of_lists(store: CaptureStore) -> None:
 
 def test_filter(store: CaptureStore) -> None:
     """
-    By time, by the beginning of a session's key, by model; `until` is not included.
+    By time, by the beginning of the session key, by model; `until` is exclusive.
     """
     for hour, (session, model) in enumerate([("abc", "m"), ("abd", "m"), (None, "n"), ("b", None)]):
         store.append(turn(b"x", started_at=NOON + timedelta(hours=hour), session=session, model=model))
@@ -147,9 +150,9 @@ def test_filter(store: CaptureStore) -> None:
     assert found(model="m", session="abd") == [2]
 
 
-def test_rows_have_no_bodies_and_pages_no_seam(store: CaptureStore) -> None:
+def test_rows_of_several_pages_have_no_bodies(store: CaptureStore) -> None:
     """
-    More exchanges than are read at once, all of them, in order, without what was said.
+    All exchanges are read in order and without bodies, also if there are more than one page.
     """
     for number in range(450):
         store.append(turn(b"body", id=f"req_{number}"))
@@ -163,7 +166,7 @@ def test_rows_have_no_bodies_and_pages_no_seam(store: CaptureStore) -> None:
 
 def test_stats(store: CaptureStore) -> None:
     """
-    Nothing, then something.
+    An empty store, then one with content.
     """
     empty = store.stats()
     store.append(turn(b"12345", b"678", started_at=NOON))
@@ -176,9 +179,9 @@ def test_stats(store: CaptureStore) -> None:
     assert stats.file_bytes > 0
 
 
-def test_prune_removes_what_nobody_needs(store: CaptureStore, folder: Path) -> None:
+def test_prune_removes_unused_chunks(store: CaptureStore, folder: Path) -> None:
     """
-    The pieces of what is left stay, of what is gone nothing does; the space is given back.
+    The chunks of remaining exchanges stay, all others are removed, and the space is returned to the system.
     """
     rng = random.Random(1)
     shared = turns(3, marked=False)
@@ -196,9 +199,9 @@ def test_prune_removes_what_nobody_needs(store: CaptureStore, folder: Path) -> N
     assert store._db.execute("SELECT count(*) FROM pieces").fetchone() == (0,)
 
 
-def test_what_was_pruned_is_overwritten(store: CaptureStore, folder: Path) -> None:
+def test_pruned_data_is_overwritten(store: CaptureStore, folder: Path) -> None:
     """
-    Not only let go of: no byte of it is found in any file of the store.
+    No byte of a pruned body is left in any file of the store.
     """
     secret = random.Random(2).randbytes(3000)
     store.append(turn(secret))
@@ -209,9 +212,9 @@ def test_what_was_pruned_is_overwritten(store: CaptureStore, folder: Path) -> No
     assert not any(secret[500:600] in one.read_bytes() for one in folder.iterdir())
 
 
-def test_writer_forgets_what_another_pruned(store: CaptureStore, folder: Path) -> None:
+def test_writer_forgets_chunks_that_another_process_pruned(store: CaptureStore, folder: Path) -> None:
     """
-    Two processes on one store: the pieces that one remembers may have been removed by the other.
+    With two processes on one store, one may remove the chunks that the other remembers.
     """
     body = turns(2, marked=True)[-1]
     store.append(turn(body))
@@ -224,9 +227,9 @@ def test_writer_forgets_what_another_pruned(store: CaptureStore, folder: Path) -
     assert [capture.request_body for capture in fresh(folder)] == [body]
 
 
-def test_pruned_while_it_is_read_is_left_out(store: CaptureStore, folder: Path) -> None:
+def test_exchange_that_is_pruned_during_a_read_is_left_out(store: CaptureStore, folder: Path) -> None:
     """
-    A reader in the midst of it goes on with what is left; asked for by its number it is not there.
+    A reader continues with the remaining exchanges; a pruned one is no longer found by its number.
     """
     for number in range(3):
         store.append(turn(b"x" * 100, started_at=NOON + timedelta(days=number)))
@@ -244,7 +247,7 @@ def test_pruned_while_it_is_read_is_left_out(store: CaptureStore, folder: Path) 
 
 def test_failed_append_leaves_nothing(store: CaptureStore) -> None:
     """
-    And what comes after it is whole: nothing refers to a piece that was taken back.
+    Later exchanges are complete: none of them refers to a chunk of the failed transaction.
     """
     body = turns(3, marked=True)[-1]
     store._db.execute("CREATE TRIGGER full BEFORE INSERT ON exchanges BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -258,7 +261,7 @@ def test_failed_append_leaves_nothing(store: CaptureStore) -> None:
 
 def damage(folder: Path, statement: str, *values: Any) -> None:
     """
-    Change a store behind its back.
+    Change a store with another connection.
     """
     db = sqlite3.connect(folder / FILE_NAME)
     db.execute(statement, values)
@@ -278,9 +281,9 @@ def damage(folder: Path, statement: str, *values: Any) -> None:
         ("UPDATE exchanges SET record = ?", (b"x\x9c\x03\x00\x00\x00\x00\x01",)),
     ],
 )
-def test_damage_is_said_and_not_given_out(folder: Path, statement: str, values: tuple[Any, ...]) -> None:
+def test_damaged_body_is_an_error(folder: Path, statement: str, values: tuple[Any, ...]) -> None:
     """
-    A body comes back as it was or not at all; the rest of the store is read.
+    A damaged body is an error and is never returned; the rest of the store is read.
     """
     store = CaptureStore.make(folder)
     store.append(turn(b"a" * 200 + b'},{"' + turns(2, marked=True)[-1], b"short"))
@@ -302,10 +305,10 @@ def test_damage_is_said_and_not_given_out(folder: Path, statement: str, values: 
 
 def test_newer_record_is_named_and_the_rest_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A record of a later schema in a file of ours does not end the reading.
+    A record of a later schema does not stop the read.
     """
     store = CaptureStore.make(folder)
-    monkeypatch.setattr("savemode_cli.core.capture.SCHEMA", 2)
+    monkeypatch.setattr("savemode_cli.core.exchange.capture.SCHEMA", SCHEMA + 1)
     store.append(turn(b"new"))
     monkeypatch.undo()
     store.append(turn(b"old"))
@@ -317,9 +320,9 @@ def test_newer_record_is_named_and_the_rest_read(folder: Path, monkeypatch: pyte
     store.close()
 
 
-def test_store_that_cannot_be_read_ends_the_reading(store: CaptureStore) -> None:
+def test_store_that_cannot_be_read_is_an_error(store: CaptureStore) -> None:
     """
-    That is no damaged record.
+    This differs from a damaged record.
     """
     store.append(turn(b"x"))
     store.close()
@@ -333,7 +336,7 @@ import sys
 from pathlib import Path
 from savemode_cli.captures.store import CaptureStore
 from tests.captures.test_store import turn
-from tests.core.test_pieces import turns
+from tests.captures.test_chunks import turns
 
 store = CaptureStore.make(Path(sys.argv[1]))
 print("open", flush=True)
@@ -345,7 +348,7 @@ for number in range(int(sys.argv[2])):
 
 def appending(folder: Path, count: int, session: str) -> "subprocess.Popen[str]":
     """
-    A process that appends, and prints the number of each exchange once it is there.
+    A process that appends exchanges, and prints the number of each one after it is stored.
     """
     return subprocess.Popen(
         [sys.executable, "-c", APPENDS, str(folder), str(count), session],
@@ -360,14 +363,15 @@ def appending(folder: Path, count: int, session: str) -> "subprocess.Popen[str]"
 @pytest.mark.parametrize("after", [1, 7, 40])
 def test_kill_loses_nothing_that_was_appended(folder: Path, after: int) -> None:
     """
-    kill -9 at any moment: everything that was said to be there is, whole, and the next process goes on.
+    After kill -9 at any moment, every exchange whose number was printed is stored completely, and the next process
+    continues.
     """
     process = appending(folder, 100_000, "killed")
     assert process.stdout is not None
     said = [process.stdout.readline() for _ in range(after + 1)]
     time.sleep(random.random() / 50)
     process.send_signal(signal.SIGKILL)
-    rest = process.stdout.read()  # not `communicate`, which passes over what `readline` has read ahead
+    rest = process.stdout.read()  # not `communicate`, which ignores what `readline` has already buffered
     process.communicate()
     last = int([*said, *rest.split()][-1])
 
@@ -385,25 +389,23 @@ def test_kill_loses_nothing_that_was_appended(folder: Path, after: int) -> None:
 
 def test_processes_share_a_store(folder: Path) -> None:
     """
-    What several append at the same time is all there, and all whole.
+    The exchanges of several concurrent writers are all stored completely.
     """
     running = [appending(folder, 60, f"s{number}") for number in range(3)]
-    for process in running:
-        _, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (0, "")
+    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in running]
+    assert ended == [("", 0)] * 3
 
     found = fresh(folder)
 
     bodies = turns(8, marked=True)
     for session in ("s0", "s1", "s2"):
-        of_it = [one for one in found if one.exchange.session == session]
+        of_it = [one for one in found if one.exchange.call.session == session]
         assert [one.request_body for one in of_it] == [bodies[number % 8] for number in range(60)]
-    assert dataclasses.replace(found[0]) == found[0]
 
 
-def test_full_disk_leaves_what_was_there(store: CaptureStore, folder: Path) -> None:
+def test_full_disk_keeps_earlier_exchanges(store: CaptureStore, folder: Path) -> None:
     """
-    An append that does not fit is an error; what was appended before is whole, and smaller ones go on.
+    An append that does not fit is an error; earlier exchanges stay complete, and smaller ones can still be appended.
     """
     store.append(turn(b"first"))
     store._db.execute(f"PRAGMA max_page_count = {store._db.execute('PRAGMA page_count').fetchone()[0] + 2}")
@@ -414,3 +416,15 @@ def test_full_disk_leaves_what_was_there(store: CaptureStore, folder: Path) -> N
     assert "prune" in raised.value.hint
     store.append(turn(b"second"))
     assert [one.request_body for one in fresh(folder)] == [b"first", b"second"]
+
+
+def test_new_store_waits_for_the_process_that_makes_it(folder: Path) -> None:
+    """
+    A process that finds the folder locked waits, and then says that another process keeps it locked.
+    """
+    folder.mkdir(mode=0o700)
+
+    with lock_folder(folder, 0), pytest.raises(CaptureUnavailable, match="another process keeps it locked"):
+        CaptureStore.make(folder, busy_s=0.05)
+
+    CaptureStore.make(folder, busy_s=0.05).close()

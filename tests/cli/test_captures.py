@@ -5,25 +5,27 @@
 import json
 import stat
 import sys
+import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from savemode_cli.captures.jsonl import read_line
 from savemode_cli.captures.store import CaptureStore
 from savemode_cli.config import user_captures
-from savemode_cli.core.capture import Capture
-from savemode_cli.core.charge import Settlement
-from savemode_cli.core.jsonl import read_line
+from savemode_cli.core.budget.charge import Settlement
+from savemode_cli.core.exchange.capture import Capture
 from tests.builders import an_exchange
+from tests.captures.test_har import exported
 from tests.captures.test_store import damage, fresh
-from tests.cli.command import Run, error_line, lines
-from tests.cli.processes import SAVEMODE, post, running, serving
 from tests.conftest import FLAG
-from tests.core.test_capture import a_capture
-from tests.core.test_har import exported
-from tests.upstream import Upstream
+from tests.core.exchange.test_capture import a_capture
+from tests.support.command import Run, error_line, lines
+from tests.support.processes import SAVEMODE, post, running, serving
+from tests.support.trusting import trusted_config
+from tests.support.upstream import Upstream
 
 NOW = datetime.now(UTC)
 
@@ -57,7 +59,7 @@ def test_list(savemode: Run, folder: Path) -> None:
     head, *rows, total = lines(done.out)
     assert head.split() == ["no.", "started", "(UTC)", "model", "status", "sent", "got", "cost", "session"]
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
-    assert rows[2].split()[3:] == ["claude-opus-5-5", "200", "1.2", "MB", "50", "B", "$0.0123", "2bcdef0…"]
+    assert rows[2].split()[3:] == ["opus-5-5", "200", "1.2", "MB", "50", "B", "$0.0123", "2bcdef0123456789"]
     assert total.startswith("3 exchanges of 3 sessions, 30 B of bodies in ")
 
 
@@ -110,15 +112,15 @@ def test_show(savemode: Run) -> None:
     number = store.append(a_capture())
     store.close()
 
-    out = savemode("captures", "show", str(number)).out
+    out = " ".join(savemode("captures", "show", str(number)).out.split())
 
     for part in (
         "1 (req_sm_1)",
         "POST /v1/messages, 100 B",
         "claude-opus-5-5, answered by claude-haiku-4-5",
-        "1 in, 4 read, 2 written for 5m, 3 for 1h, 5 out",
-        "$0.000000123 (reported; the price is that of the model's plain name)",
-        "$0.000000002 less; why",
+        "4 read from the cache, 2 written for 5 minutes, 3 for 1 hour, 1 uncached input, 5 output",
+        "<$0.0001 (reported by the API; the price is that of the model's plain name)",
+        "saved <$0.0001; why",
         "anthropic-beta: a,b",
         "request-id: req_up",
         "system.0.cache_control",
@@ -154,15 +156,18 @@ def test_show_gives_bodies_out_as_bytes(capfdbinary: pytest.CaptureFixture[bytes
     [
         (["show", "99"], "there is no exchange 99"),
         (["show", "req_sm_99"], "there is no exchange 'req_sm_99'"),
-        (["show", "1", "--body", "x"], "none of a capture's"),
-        (["list", "--since", "soon"], "--since 'soon' is no time"),
-        (["list", "--since", "forever"], "--since 'forever' is no time"),
-        (["export"], "choose one of --har and --jsonl"),
-        (["export", "--har", "--jsonl"], "choose one of --har and --jsonl"),
+        (["show", "1", "--body", "x"], "must be one of request, sent, response"),
+        (["list", "--since", "soon"], "--since 'soon' is not a time"),
+        (["list", "--since", "forever"], "--since 'forever' is not a time"),
+        (["list", "--since", "1d", "--until", "2d"], "--until is not after --since"),
+        (["export", "--har", "--session", ""], "--session is empty"),
+        (["export", "--har", "--out", " "], "--out is empty"),
+        (["export"], "give either --har or --jsonl"),
+        (["export", "--har", "--jsonl"], "give either --har or --jsonl"),
         (["export", "--har", "--out", "no/such/folder/x.har"], "cannot write no/such/folder/x.har"),
-        (["prune"], "say what to remove"),
-        (["prune", "--all", "--older-than", "7d"], "say what to remove"),
-        (["prune", "--older-than", "x"], "--older-than 'x' is no time"),
+        (["prune"], "give either --older-than or --all"),
+        (["prune", "--all", "--older-than", "7d"], "give either --older-than or --all"),
+        (["prune", "--older-than", "x"], "--older-than 'x' is not a time"),
     ],
 )
 def test_misuse_is_one_error(savemode: Run, folder: Path, words: list[str], found: str) -> None:
@@ -171,6 +176,28 @@ def test_misuse_is_one_error(savemode: Run, folder: Path, words: list[str], foun
     """
     assert found in error_line(savemode("captures", *words))
     assert len(fresh(folder)) == 3
+
+
+def test_show_what_would_change(savemode: Run) -> None:
+    """
+    The report of diff-request on a stored request, judged by what was recorded of it.
+    """
+    store = CaptureStore.make(user_captures())
+    store.append(a_capture(request_body=BODY, exchange=an_exchange(product="posthog_code")))
+    store.append(a_capture(request_body=BODY, exchange=an_exchange(product="wizard")))
+    store.append(a_capture(request_body=BODY, exchange=an_exchange(path="/v1/messages/count_tokens")))
+    store.append(a_capture(request_body=None))
+    store.close()
+
+    said = savemode("captures", "show", "1", "--diff").out
+    assert said.startswith("capture 1  ")
+    assert "@@ system.0.cache_control" in said
+    assert "product wizard is not idle-prone" in savemode("captures", "show", "2", "--diff").out
+    read = json.loads(savemode("captures", "show", "2", "--diff", "--ttl-policy", "always", "--json").out)
+    assert (read["product"], len(read["edits"])) == ("wizard", 1)
+    assert "is not a model call" in error_line(savemode("captures", "show", "3", "--diff"))
+    assert "its body was not recorded" in error_line(savemode("captures", "show", "4", "--diff"))
+    assert "cannot be used together" in error_line(savemode("captures", "show", "1", "--diff", "--body", "sent"))
 
 
 def test_body_that_was_not_kept(savemode: Run) -> None:
@@ -206,7 +233,7 @@ def test_export_har(savemode: Run, folder: Path) -> None:
     done = savemode("captures", "export", "--har", "--out", "out.har", "--since", "2d")
 
     assert (done.code, done.out) == (0, "")
-    assert done.err == "2 exchanges written to out.har; it holds your prompts\n"
+    assert done.err == "2 exchanges written to out.har; the file contains your prompts\n"
     assert stat.S_IMODE(Path("out.har").stat().st_mode) == 0o600
     entries = json.loads(Path("out.har").read_text())["log"]["entries"]
     assert [one["request"]["postData"]["text"] for one in entries] == ['{"n":1}', '{"n":2}']
@@ -262,7 +289,7 @@ def test_folder_of_the_configuration(savemode: Run, tmp_path: Path) -> None:
     """
     What `serve` was told to write, the commands read.
     """
-    Path("savemode.toml").write_text(f'capture = "{tmp_path / "elsewhere"}"')
+    trusted_config(f'capture = "{tmp_path / "elsewhere"}"')
     CaptureStore.make(tmp_path / "elsewhere").close()
 
     assert savemode("captures", "list").code == 0
@@ -296,7 +323,7 @@ def test_run_leaves_no_credential_on_disk(upstream: Upstream, tmp_path: Path) ->
     Every byte of the store and of both exports, after a whole run: no key, no cookie, no query; and the banner has said
     that prompts are kept.
     """
-    from tests.upstream import reply
+    from tests.support.upstream import reply
 
     async def script(_received: Any, writer: Any) -> None:
         writer.write(reply(headers=(("content-type", "application/json"), ("set-cookie", "planted-set"))))
@@ -307,18 +334,18 @@ def test_run_leaves_no_credential_on_disk(upstream: Upstream, tmp_path: Path) ->
         for path in ("", "?beta=true&key=planted-query"):
             status, _ = post(f"{url}", BODY, HEADERS) if not path else post_query(url, path)
             assert status == 200
-        said = one.err.wait_for(r"captures +(.*)")[1]
+        one.err.wait_for("captures ")
         one.end()
     files = list(folder.iterdir())
     exports = [tmp_path / "out.har", tmp_path / "out.jsonl"]
-    for path in exports:
-        run_here("captures", "export", f"--{path.suffix[1:]}", "--dir", str(folder), "--out", str(path))
+    for export in exports:
+        run_here("captures", "export", f"--{export.suffix[1:]}", "--dir", str(folder), "--out", str(export))
 
-    assert "hold your prompts" in said
+    assert "contain your prompts" in " ".join(one.err.all().split())
     assert len(fresh(folder)) == 2
-    for path in (*files, *exports):
-        content = path.read_bytes()
-        assert not [secret for secret in SECRETS if secret.encode() in content], path.name
+    for file in (*files, *exports):
+        content = file.read_bytes()
+        assert not [secret for secret in SECRETS if secret.encode() in content], file.name
     assert all(b"the-prompt-that-was-asked-to-be-kept" in path.read_bytes() for path in exports)
     # The store's own bytes are compressed: what it gives back is searched, too.
     text = repr([(one, one.request_headers, one.response_headers) for one in fresh(folder)])
@@ -355,7 +382,7 @@ def test_bare_flag_keeps_in_the_user_s_folder(upstream: Upstream) -> None:
         *SAVEMODE, "run", "--upstream", upstream.url, "--capture", "--keep", "7d", "--", sys.executable, "-c", call
     ) as one:
         assert one.end(None) == 0
-        assert "kept for 7d; captures hold your prompts" in one.err.all()
+        assert "kept for 7d; captures contain your prompts" in one.err.all()
     with serving(upstream.url, "--capture") as (second, url):
         post(url, b"{}")
         second.end()
@@ -373,7 +400,7 @@ def test_unsafe_folder_ends_the_command_at_once(savemode: Run, tmp_path: Path) -
 
     done = savemode("serve", "--port", "0", "--capture", str(open_to_all))
 
-    assert "others may write" in error_line(done)
+    assert "other users can write" in error_line(done)
 
 
 def test_captures_that_cannot_be_written_are_not_announced(tmp_path: Path) -> None:
@@ -408,3 +435,35 @@ def test_export_that_cannot_be_written(savemode: Run, tmp_path: Path) -> None:
 
     assert error_line(done).endswith("x.har: no such file or directory [bad_input]")
     assert "--out" in done.err
+
+
+def test_folders_of_the_data_are_private(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Ledger, captures and whatever is missing above them: made by `serve`, read by nobody else.
+    """
+    home = tmp_path / "new" / "home"
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "share"))
+    with serving(upstream.url, "--capture") as (server, url):
+        post(url, b"{}")
+        server.end()
+    made = [home.parent, home, *(one for one in home.rglob("*") if one.is_dir())]
+
+    assert (home / "share" / "savemode" / "captures").is_dir()
+    assert {stat.S_IMODE(one.stat().st_mode) for one in made} == {0o700}
+
+
+@pytest.mark.parametrize("nested", [100, 100_000])
+def test_a_record_of_somebody_else_s_is_one_error(savemode: Run, folder: Path, nested: int) -> None:
+    """
+    Nested deeply, it is left out of the list and named; asked for, it is an error. No traceback, and the others are there.
+    """
+    record = zlib.compress(b'{"schema":1,"budget":' + b"[" * nested + b"]" * nested + b"}")
+    damage(folder, "UPDATE exchanges SET record = ? WHERE id = 2", record)
+    listed, shown = savemode("captures", "list", "--json"), savemode("captures", "show", "2")
+
+    assert listed.code == 0
+    assert [row["number"] for row in json.loads(listed.out)["rows"]] == [1, 3]
+    assert listed.err.startswith("warning: exchange 2 is left out: a capture ")
+    assert error_line(shown).startswith("error: a capture ")
+    for command in (["captures", "export", "--jsonl", "--out", "x"], ["replay", str(folder)]):
+        assert savemode(*command).code == 0

@@ -2,14 +2,15 @@
 The command as a whole: help, version, misuse, and what it costs to start.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import SAVEMODE, environment, python, savemode, savemode_here
-from tests.waiting import LONG_S
+from tests.support.processes import SAVEMODE, environment, python, savemode, savemode_here
+from tests.support.waiting import LONG_S
 
 COMMANDS = ("demo", "serve", "run", "diff-request")
 HEAVY = (
@@ -79,12 +80,12 @@ def test_version() -> None:
         (["nope"], "No such command 'nope'"),
         (["--nope"], "No such option: --nope"),
         (["serve", "--portt", "1"], "No such option: --portt"),
-        (["serve", "--port", "abc"], "Invalid value for '--port'"),
+        (["serve", "--port", "abc"], "--port is 'abc'"),
         (["serve", "--port"], "Option '--port' requires an argument"),
         (["serve", "more"], "Got unexpected extra argument"),
         (["run"], "Missing argument"),
         (["diff-request"], "Missing argument"),
-        (["serve", "--port", "70000"], "--port is 70000"),
+        (["serve", "--port", "70000"], "--port is '70000'"),
         (["serve", "--config", "nowhere.toml"], "no such config file: nowhere.toml"),
     ],
     ids=" ".join,
@@ -100,6 +101,18 @@ def test_misuse(arguments: list[str], said: str) -> None:
     assert re.search(r" \[(usage|config_error)\]$", first)
     assert hint.startswith("  ")
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_a_long_error_is_cut_short() -> None:
+    """
+    A file may hold a name of a megabyte; its place and what is wrong are said all the same.
+    """
+    Path("prices.json").write_text(json.dumps({"price": [{"model": "m" * 900_000, "input": "x", "output": 1}]}))
+    said = savemode_here("prices", "--price-file", "prices.json").stderr.decode()
+
+    assert len(said) < 2500
+    assert said.startswith("error: prices.json: price 1 (mmm")
+    assert "input is 'x', not a number" in said
 
 
 def test_misuse_of_the_process() -> None:

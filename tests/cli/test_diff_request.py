@@ -13,10 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from savemode_cli.cli import app
-from savemode_cli.cli.diff_request import body_in
 from savemode_cli.core.errors import BadInput
 from tests.cases import cases
-from tests.cli.processes import savemode, savemode_here
+from tests.support.processes import savemode, savemode_here
 
 BARE = {"type": "ephemeral"}
 BODY = (
@@ -52,14 +51,6 @@ def there() -> list[str]:
     return sorted(one.name for one in Path().iterdir())
 
 
-def har(*texts: str | None) -> dict[str, Any]:
-    """
-    A recording of requests with these bodies.
-    """
-    entries = [{"request": {"method": "POST", **({"postData": {"text": one}} if one else {})}} for one in texts]
-    return {"log": {"version": "1.2", "entries": entries}}
-
-
 def test_report() -> None:
     """
     Markers and why, the changed places, the proofs, and the gate as it is.
@@ -76,8 +67,8 @@ def test_report() -> None:
         "TTL order  legal",
         f"{len(BODY)} -> {len(UPGRADED)} (+{len(UPGRADED) - len(BODY)})",
         hashlib.sha256(BODY).hexdigest()[:32],
-        "taking the edits back gives the original, byte for byte: yes",
-        "shown as if open; as the environment is, it is closed:",
+        "reverting the edits gives the original bytes: yes",
+        "shown as if open; in this environment it is closed:",
         "no flag llm-gateway-cost-controls",
     ):
         assert expected in said
@@ -111,25 +102,6 @@ def test_star_is_explained() -> None:
     assert "*" not in asked(saved(BODY), *ALWAYS).stdout
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        BODY,
-        b'{"body": ' + BODY.strip() + b', "headers": {}}',
-        b'{ "id": 1,\n"body":' + BODY.strip() + b"}",
-        json.dumps({"body": BODY.decode()}).encode(),
-        json.dumps(har(None, "name=value", BODY.decode(), "{}")).encode(),
-        json.dumps(har(BODY.decode())["log"]["entries"][0]).encode(),
-    ],
-    ids=["bare", "wrapped", "wrapped, spaced", "string", "har", "har entry"],
-)
-def test_body_is_found(raw: bytes) -> None:
-    """
-    Bare, wrapped, as a string or inside a recording: the inner bytes come out as they went in.
-    """
-    assert body_in(raw, "x").strip() == BODY.strip()
-
-
 def test_stdin() -> None:
     """
     `-` reads stdin, and the report calls it so.
@@ -151,81 +123,16 @@ def test_stdin_is_called_so_in_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "place", "what"),
-    [
-        (b'{"messages": [', ":1:15", "expecting value"),
-        (b'{"messages": []}\nxx', ":2:1", "extra data"),
-        (b'{"messages": [],}', ":1:1", "expecting property name"),
-        ('{"messages": [],\n "é": NaN}'.encode(), ":2:7", "invalid character"),
-        (b'{"messages": Infinity}', ":1:14", "invalid character"),
-        (b'\xef\xbb\xbf{"messages": []}', ":1:1", "a byte order mark"),
-        ('{"messages":\n "é\udcff"}'.encode(errors="surrogateescape"), ":2:4", "a byte that is not UTF-8"),
-        (b'{"messages": "\\\\ud800 \\uD83D\\uDE00 \\udc00"}', ":1:36", "half of a surrogate pair\n"),
-        (b'{"messages": "a\tb"}', ":1:16", "invalid control character\n"),
-        (b'{"messages": [1e999]}', "", "number out of range\n"),
-        (b"", "", "the file is empty\n"),
-        (b" \n", "", "the file is empty\n"),
-    ],
-)
-def test_bad_json(raw: bytes, place: str, what: str) -> None:
-    """
-    What is no JSON is one error line with its place, in characters, and its cause.
-    """
-    with pytest.raises(BadInput) as raised:
-        body_in(raw, "body.json")
-
-    assert f"{raised.value.message}\n".startswith(f"body.json{place}")
-    assert f": not valid JSON: {what}" in f"{raised.value.message}\n"
-    assert raised.value.hint
-
-
-def test_deep_nesting() -> None:
-    """
-    A hundred thousand brackets are an error, not a crash.
-    """
-    with pytest.raises(BadInput, match="nested too deeply") as raised:
-        body_in(b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "body.json")
-
-    assert raised.value.hint
-
-
-@pytest.mark.parametrize(
-    ("raw", "said"),
-    [
-        (b"[1]", "body.json: expected a JSON object, found an array"),
-        (b"1.5", "body.json: expected a JSON object, found a number"),
-        (b"null", "body.json: expected a JSON object, found null"),
-        (b"true", "body.json: expected a JSON object, found a boolean"),
-        (b'"x"', "body.json: expected a JSON object, found a string"),
-        (b'{"body": 5}', "body.json (body): expected a JSON object, found a number"),
-        (b'{"body": "{oops"}', "body.json (body):1:2: not valid JSON"),
-        (json.dumps(har('{"messages": [')).encode(), "body.json (postData.text):1:15: not valid JSON"),
-        (json.dumps(har(None, "a=b")).encode(), "body.json: no messages call in this HAR"),
-        (b'{"log": 5}', "body.json: no messages call in this HAR"),
-        (b'{"log": {"entries": [5, {"request": 5}, {"request": {"postData": 5}}]}}', "no messages call"),
-    ],
-)
-def test_no_body_in_it(raw: bytes, said: str) -> None:
-    """
-    JSON that holds no request body says what it holds instead, wherever the body was looked for.
-    """
-    with pytest.raises(BadInput) as raised:
-        body_in(raw, "body.json")
-
-    assert said in raised.value.message
-
-
-@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nowhere.json"], "cannot read nowhere.json: no such file or directory"),
         (["."], "cannot read .: is a directory"),
         (["a\x1b[31m\nb"], "cannot read a\\x1b[31m b: no such file"),
         (["body.json", "--flag", "x"], "--flag 'x' is not NAME=VALUE"),
-        (["body.json", "--provider", "azure"], "--provider is 'azure'"),
+        (["body.json", "--provider", "azure"], "--provider must be anthropic or bedrock (got 'azure')"),
         (["body.json", "--product", "wizrd"], "unknown product 'wizrd'"),
         (["body.json", "--output", "no/such/folder/x"], "cannot write no/such/folder/x: no such file"),
-        (["body.json", "--output", "-", "--json"], "--output - and a report would both go to stdout"),
+        (["body.json", "--output", "-", "--json"], "--output - and the report would both go to stdout"),
         (["bad.json"], "bad.json:1:13: not valid JSON: a byte that is not UTF-8"),
     ],
 )
@@ -459,3 +366,103 @@ def test_case(case: dict[str, Any], compat: str, column: str) -> None:
         f"{path}.cache_control.ttl".removeprefix(".") for path in case[column]
     ]
     assert asked(*options).exit_code == 0
+
+
+def test_a_recording_is_judged_by_its_own_headers_and_product() -> None:
+    """
+    As `replay` judges it: the product in its path, a subscription, a compressed body; options go before headers.
+    """
+    records = [
+        {"path": "/posthog_code/v1/messages", "body": BODY.decode()},
+        {"headers": {"anthropic-beta": "oauth-2025-04-20"}, "body": BODY.decode()},
+        {"headers": {"content-encoding": "gzip"}, "body": BODY.decode()},
+        {"headers": {"x-posthog-provider": "bedrock"}, "body": BODY.decode()},
+    ]
+    file = saved("\n".join(map(json.dumps, records)).encode(), "x.jsonl")
+
+    def report(*options: str) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads(asked(file, "--json", *options).stdout)
+        return read
+
+    def codes(*options: str) -> list[str]:
+        return [skip["code"] for skip in report(*options)["skips"]]
+
+    assert (report()["name"], report()["product"], len(report()["edits"])) == ("x.jsonl:1", "posthog_code", 2)
+    assert codes("--nth", "2", *ALWAYS) == ["oauth"]
+    assert codes("--nth", "2", "--allow-oauth-edits", *ALWAYS) == []
+    assert codes("--nth", "3", *ALWAYS) == ["encoded"]
+    assert codes("--nth", "4", *ALWAYS) == ["bedrock"]
+    assert codes("--nth", "4", "--provider", "anthropic", *ALWAYS) == []
+
+
+def test_a_beta_header_of_the_record_is_kept() -> None:
+    """
+    The value is added to, or left alone where it is there.
+    """
+    for beta, then in (("a", "a,extended-cache-ttl-2025-04-11"), ("extended-cache-ttl-2025-04-11", None)):
+        file = saved(json.dumps({"anthropic_beta": beta, "body": BODY.decode()}).encode())
+        headers = json.loads(asked(file, "--json", *ALWAYS).stdout)["headers"]
+
+        assert headers == ([] if then is None else [{"name": "anthropic-beta", "before": beta, "after": then}])
+
+
+def test_records_that_cannot_be_read_are_said() -> None:
+    """
+    On stderr, the first by its place; the report is of the call that was asked for.
+    """
+    done = asked(saved(b'{"messages": []}\n{broken\n{"messages": [1]}\n', "x.jsonl"), "--nth", "2")
+
+    assert done.stderr == "warning: 1 record before this call cannot be read; x.jsonl:2: not JSON\n"
+    assert done.stdout.startswith("x.jsonl:3  ")
+    assert done.exit_code == 0
+
+
+def test_against_another_request() -> None:
+    """
+    Where the later one differs, as the cache sees it; `--check` tells whether a prefix was lost.
+    """
+    saved(BODY, "before.json")
+    saved(BODY.replace(b'"x"', b'"y"'), "after.json")
+    same = asked("before.json", "--against", "before.json", "--check")
+    other = asked("after.json", "--against", "before.json", "--check")
+    data = json.loads(asked("after.json", "--against", "before.json", "--json", "--no-text").stdout)
+
+    assert (same.exit_code, other.exit_code) == (0, 1)
+    assert "The cache sees no difference." in same.stdout
+    assert other.stdout.startswith("after.json  against before.json\n")
+    assert "@@ messages[0].content[0]" in other.stdout
+    assert "\x1b" not in other.stdout
+    assert (data["loses"], data["places"][0]["difference"]) == (True, None)
+
+
+def test_against_the_request_before() -> None:
+    """
+    Of the same recording, the one before is the default.
+    """
+    grown = BODY.replace(b"]}]}", b']},{"role":"assistant","content":"z"},{"role":"user","content":"go on"}]}')
+    Path("calls.jsonl").write_bytes(b"".join(body.replace(b"\n", b" ") + b"\n" for body in (BODY, grown)))
+    data = json.loads(asked("calls.jsonl", "--nth", "2", "--against", "calls.jsonl", "--json").stdout)
+
+    assert (data["before"]["name"], data["after"]["name"]) == ("calls.jsonl:1", "calls.jsonl:2")
+    assert [(place["kind"], place["at"]) for place in data["places"]] == [("appended", "messages[1].content")]
+    assert asked("calls.jsonl", "--against", "calls.jsonl", "--against-nth", "2").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["body.json", "--against-nth", "2"], "need --against"),
+        (["body.json", "--against", "body.json", "--headers"], "cannot be used with"),
+        (["body.json", "--against", "broken.json"], "broken.json: "),
+    ],
+)
+def test_misuse_of_against(arguments: list[str], said: str) -> None:
+    """
+    One error.
+    """
+    saved(BODY)
+    saved(b'{"model": "m"}', "broken.json")
+    done = savemode_here("diff-request", *arguments)
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr.decode()

@@ -5,7 +5,8 @@
 import json
 from pathlib import Path
 
-from tests.cli.command import Run, error_line, lines
+from tests.support.command import Run, error_line, lines
+from tests.support.trusting import trusted_config
 
 
 def row(out: str, model: str) -> list[str]:
@@ -62,12 +63,12 @@ def test_price_file(savemode: Run) -> None:
     It wins over the package, by option and by configuration.
     """
     Path("own.toml").write_text('[[price]]\nmodel = "claude-opus-5-5"\ninput = 1\noutput = 2\nsource = "contract"\n')
-    Path("savemode.toml").write_text('price_file = "own.toml"\n')
+    trusted_config('price_file = "own.toml"\n')
     for words in ((), ("--price-file", "own.toml")):
         out = savemode("prices", "claude-opus-5-5", *words).out
 
         assert row(out, "claude-opus-5-5")[1:7] == ["1.00", "2.00", "1.25", "2.00", "0.10", "-"]
-        assert "contract, nobody says when it was checked" in out
+        assert "contract, last checked: unknown" in out
 
 
 def test_unknown_model(savemode: Run) -> None:

@@ -3,13 +3,13 @@
 """
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from savemode_cli.cli import replay as command
-from tests.cli.command import Run, error_line, lines
-from tests.transcripts import a_session
+from tests.support.command import Run, error_line, lines
+from tests.support.transcripts import a_session
 
 
 @pytest.fixture
@@ -104,9 +104,13 @@ def test_a_picture(savemode: Run, recorded: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--since", "yesterday"], "--since 'yesterday' is no day and no moment"),
-        (["--until", "9999-12-31"], "--until '9999-12-31' is no day and no moment"),
-        (["--plot", "a.gif"], "--plot a.gif is neither .svg nor .png"),
+        (["--since", "yesterday"], "--since 'yesterday' is not a day or a time"),
+        (["--until", "9999-12-31"], "--until '9999-12-31' is not a day or a time"),
+        (["--since", "2026-11-24", "--until", "2026-11-23"], "--until is not after --since"),
+        (["--session", ""], "--session is empty"),
+        (["--model= "], "--model is empty"),
+        ([""], "an argument is empty"),
+        (["--plot", "a.gif"], "--plot a.gif does not end in .svg"),
         (["--plot", "nowhere/a.svg"], "cannot write nowhere/a.svg: no such file or directory"),
         (["--jobs", "0"], "'--jobs'"),
     ],
@@ -118,6 +122,18 @@ def test_misuse(savemode: Run, recorded: Path, words: list[str], said: str) -> N
     assert said in error_line(savemode("replay", str(recorded), *words))
 
 
+def test_chart_that_cannot_be_written_is_refused_before_reading(savemode: Run, tmp_path: Path) -> None:
+    """
+    Nothing is read for a chart that nobody will see: the error comes before that of the missing traffic.
+    """
+    folder = tmp_path / "charts.svg"
+    folder.mkdir()
+
+    said = error_line(savemode("replay", str(tmp_path / "nothing"), "--plot", str(folder)))
+
+    assert "it is a folder, or you have no permission to write it" in said
+
+
 def test_nothing_to_read(savemode: Run, tmp_path: Path) -> None:
     """
     No folder, or nothing in it.
@@ -125,7 +141,7 @@ def test_nothing_to_read(savemode: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
     assert "no such file or folder" in error_line(savemode("replay", str(tmp_path / "nothing")))
-    assert "nothing recorded was found in 0 files" in error_line(savemode("replay", str(tmp_path / "empty")))
+    assert "no recorded traffic in 0 files" in error_line(savemode("replay", str(tmp_path / "empty")))
 
 
 @pytest.mark.parametrize(
@@ -135,9 +151,9 @@ def test_nothing_to_read(savemode: Run, tmp_path: Path) -> None:
         (b" [1]", "it does not begin with a JSON object"),
         (b'{"model": "x",\n "messages": tru', "it is not JSON: line 2, column 14: expecting value"),
         (b'{\n"a": "\xff"}', "it is not JSON that can be read"),
-        (b'{"a": 1}\nnothing', "none of its first objects is a message, a request body, or holds one"),
-        (b'{\n"a":\n1}', "it is no request body, and holds none"),
-        (b"SQLite format 3\0" + b"x" * 100, "it is a database, and none of captures"),
+        (b'{"a": 1}\nnothing', "none of its first objects is a message, is a request body, or contains one"),
+        (b'{\n"a":\n1}', "it is not a request body, and does not contain one"),
+        (b"SQLite format 3\0" + b"x" * 100, "it is a database, but not a capture store"),
     ],
 )
 def test_nothing_recorded_says_why(savemode: Run, tmp_path: Path, content: bytes, why: str) -> None:
@@ -148,7 +164,7 @@ def test_nothing_recorded_says_why(savemode: Run, tmp_path: Path, content: bytes
 
     said = error_line(savemode("replay", str(tmp_path / "a.json")))
 
-    assert f"nothing recorded was found in 1 file; a.json: {why}" in said
+    assert f"no recorded traffic in 1 file; a.json: {why}" in said
 
 
 def test_check(savemode: Run, recorded: Path, tmp_path: Path) -> None:
@@ -166,7 +182,7 @@ def test_a_bar_where_somebody_watches(savemode: Run, recorded: Path, monkeypatch
     """
     On stderr, and gone when it is done.
     """
-    monkeypatch.setattr(command.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     done = savemode("replay", str(recorded), "--json")
 
     assert json.loads(done.out)["requests"] == 50

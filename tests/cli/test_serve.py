@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -22,11 +21,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.processes import SAVEMODE, environment, post, running, savemode_here, serving
 from tests.conftest import FLAG
-from tests.streams import refusal, sse, stalls_after, streamed_text
-from tests.upstream import Received, Script, Upstream, reply
-from tests.waiting import LONG_S
+from tests.support.processes import SAVEMODE, environment, post, serving
+from tests.support.streams import refusal, sse, stalls_after, streamed_text
+from tests.support.trusting import trusted_config
+from tests.support.upstream import Received, Script, Upstream, reply
+from tests.support.waiting import LONG_S
 
 BODY = json.dumps(
     {
@@ -40,17 +40,23 @@ OPEN = tuple(FLAG.items())
 
 def test_banner_and_request_line(upstream: Upstream) -> None:
     """
-    The banner goes to stderr with the line to copy last; each request is a line on stdout with its transforms below.
+    The banner goes to stderr with the line to copy last, and the receipt at the end; each request is a line on stdout, and
+    with --verbose its edits are below.
     """
-    with serving(upstream.url, "--ttl-policy", "always") as (server, url):
+    with serving(upstream.url, "--ttl-policy", "always", "--verbose") as (server, url):
         assert post(url, BODY, OPEN)[0] == 200
         server.out.wait_for("edit ")
         assert server.end() == 0
 
     banner = server.err.all()
-    assert f"  address  {url}\n  upstream {upstream.url}\n  gate     off: " in banner
-    assert banner.endswith(f"\n  export ANTHROPIC_BASE_URL={url}\n\nsavemode stopped")
-    first, edit = server.out.lines
+    assert (
+        f"  address   {url}\n  upstream  {upstream.url}\n  upgrades  off unless a request switches them on: " in banner
+    )
+    assert (
+        f"\n  export ANTHROPIC_BASE_URL={url}\n\nsavemode stopped\nsavemode receipt\n  requests  1 model call, "
+        in banner
+    )
+    first, edit, _info = server.out.lines
     assert re.search(
         r" request\.done outcome=ok status=200 cost_usd=\S+ .*upgraded=1 skipped=0 model=claude-opus-5-5 ", first
     )
@@ -92,15 +98,14 @@ def test_json_lines(upstream: Upstream) -> None:
 
 def test_quiet(upstream: Upstream) -> None:
     """
-    `--quiet` leaves the line of each request and nothing below it.
+    `--quiet` prints no line for a request; the receipt counts it.
     """
     with serving(upstream.url, "--quiet", "--ttl-policy", "always") as (server, url):
         post(url, BODY, OPEN)
-        server.out.wait_for("upgraded=1")
         server.end()
 
-    server.out.all()
-    assert len(server.out.lines) == 1
+    assert server.out.all() == ""
+    assert "  requests  1 model call, 0 other requests\n" in server.err.all()
 
 
 def test_verbose(upstream: Upstream) -> None:
@@ -109,7 +114,7 @@ def test_verbose(upstream: Upstream) -> None:
     """
     with serving(upstream.url, "--verbose") as (server, url):
         post(url, BODY)
-        found = server.out.wait_for(r"info  session=\S+ trace_id=\S+ upstream_request_id=req_up request_bytes=(\d+) ")
+        found = server.out.wait_for(r"info  id=.* upstream_request_id=req_up .* request_bytes=(\d+) ")
         server.end()
 
     assert int(found[1]) == len(BODY)
@@ -119,132 +124,13 @@ def test_observe(upstream: Upstream) -> None:
     """
     `--observe` says what would change, and the upstream gets the original.
     """
-    with serving(upstream.url, "--observe", "--ttl-policy", "always") as (server, url):
+    with serving(upstream.url, "--observe", "--verbose", "--ttl-policy", "always") as (server, url):
         post(url, BODY)
         server.out.wait_for("would_upgrade=1")
         server.out.wait_for("would system.0.cache_control")
         server.end()
 
     assert upstream.received[0].body == BODY
-
-
-def one_error(*options: str) -> str:
-    """
-    What `serve` says where it refuses to start: one `error:` line and a hint, on stderr, no traceback.
-    """
-    done = savemode_here("serve", *options)
-    said = done.stderr.decode()
-    assert done.returncode == 2, said
-    assert done.stdout == b""
-    assert [line.startswith("error: ") for line in said.splitlines()] == [True, False], said
-    return said
-
-
-def test_port_taken() -> None:
-    """
-    A port that is taken is named, with the way out.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-
-        said = one_error("--port", str(port))
-
-    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in said
-    assert "--port 0" in said
-
-
-@pytest.mark.parametrize("url", ["ftp://host", "api.anthropic.com", "http://", "http://[bad", "http://host:99999"])
-def test_bad_upstream(url: str) -> None:
-    """
-    An upstream that is no address is refused at start, not at the first request.
-    """
-    said = one_error("--port", "0", "--upstream", url)
-
-    assert "--upstream is" in said
-    assert "give an " in said
-
-
-def test_upstream_with_a_password_is_not_repeated() -> None:
-    """
-    What looks like a credential is kept out of the error.
-    """
-    said = one_error("--upstream", "http://user:hunter2@host")
-
-    assert "hunter2" not in said
-
-
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_upstream_that_is_the_proxy_itself(name: str) -> None:
-    """
-    A proxy that would call itself for ever does not start.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-
-    assert "is this proxy itself" in one_error("--port", port, "--upstream", f"http://{name}:{port}")
-
-
-def test_debug_with_a_public_address() -> None:
-    """
-    Debug stays on loopback, whatever else is allowed.
-    """
-    said = one_error("--host", "0.0.0.0", "--port", "0", "--debug", "--allow-remote")
-
-    assert "debug listens on loopback only" in said
-
-
-def test_public_address_needs_its_option() -> None:
-    """
-    An address that others can reach is taken only when asked for.
-    """
-    said = one_error("--host", "0.0.0.0", "--port", "0")
-
-    assert "--allow-remote" in said
-
-
-def test_public_address_is_announced(upstream: Upstream) -> None:
-    """
-    With the option it is taken, and said aloud.
-    """
-    words = ("serve", "--port", "0", "--upstream", upstream.url, "--host", "0.0.0.0", "--allow-remote")
-    with running(*SAVEMODE, *words, SAVEMODE_ACCESS_TOKEN="0123456789abcdef") as server:
-        server.err.wait_for("WARNING listening_beyond_loopback: ")
-
-
-def test_public_address_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Whoever can reach a public address could spend the budget: without a token it is not opened, nor with a poor one.
-    """
-    said = one_error("--host", "0.0.0.0", "--port", "0", "--allow-remote")
-    monkeypatch.setenv("SAVEMODE_ACCESS_TOKEN", "too-short")
-    poor = one_error("--host", "0.0.0.0", "--port", "0", "--allow-remote")
-
-    assert "SAVEMODE_ACCESS_TOKEN" in said
-    assert "too-short" not in poor
-
-
-@pytest.mark.parametrize(
-    ("options", "event"),
-    [(["--debug"], "cost_controls_dev_override_active"), ([], "cost_controls_dev_override_ignored")],
-)
-def test_gate_warning(upstream: Upstream, options: list[str], event: str) -> None:
-    """
-    The environment switch is announced where it works, and where it does not.
-    """
-    with serving(upstream.url, *options, COST_CONTROLS_ENABLED="true") as (server, url):
-        server.err.wait_for(f"^WARNING {event}: COST_CONTROLS_ENABLED=true")
-        post(url, BODY)
-        server.out.wait_for("gate=on" if options else "gate=off")
-
-
-def test_no_warning_without_the_switch(upstream: Upstream) -> None:
-    """
-    Without the switch there is nothing to warn of.
-    """
-    with serving(upstream.url, "--debug") as (server, _):
-        server.end()
-
-    assert "WARNING" not in server.err.all()
 
 
 @contextmanager
@@ -319,6 +205,25 @@ def test_grace_ends_before_the_answer_began(upstream: Upstream) -> None:
     assert "ASGI" not in server.err.all()
 
 
+def test_end_says_what_save_would_have_changed(upstream: Upstream) -> None:
+    """
+    The last lines are the amount where it is known, here of nothing written; with --save there is nothing to say.
+    """
+    with serving(upstream.url) as (server, url):
+        assert post(url, BODY)[0] == 200
+        assert server.end() == 0
+    with serving(upstream.url, "--save") as (saving, url):
+        assert post(url, BODY)[0] == 200
+        assert saving.end() == 0
+
+    said = server.err.all()
+    assert said.endswith("\n  --save would have cost about $0.0000 more: no pause of 5 to 60 minutes")
+    assert "to upgrade your own conversations, start it like this:\n            savemode serve --save\n" in said
+    assert "  policy    auto: 5m or 1h for each conversation, by what was cheaper" in saving.err.all()
+    assert "--save would" not in saving.err.all()
+    assert upstream.received[1].body.count(b'"1h"') > 0
+
+
 def test_sigint(upstream: Upstream) -> None:
     """
     Ctrl-C leaves with 130, without a traceback.
@@ -326,7 +231,7 @@ def test_sigint(upstream: Upstream) -> None:
     with serving(upstream.url) as (server, _):
         assert server.end(signal.SIGINT) == 130
 
-    assert server.err.all().endswith("savemode stopped")
+    assert "\nsavemode stopped\nsavemode receipt\n" in server.err.all()
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
@@ -371,11 +276,11 @@ def test_config_file_and_environment(upstream: Upstream) -> None:
     """
     A file in the working directory configures the proxy, and the banner shows it.
     """
-    Path("savemode.toml").write_text('product = "ide"\n[products]\nide = { idle_prone = true }\n')
+    trusted_config('product = "ide"\n[products]\nide = { idle_prone = true }\n')
 
     with serving(upstream.url, SAVEMODE_TTL_POLICY="off") as (server, _):
-        server.err.wait_for(r"product  ide \(idle-prone\)")
-        server.err.wait_for("policy   off: nothing is edited")
+        server.err.wait_for(r"product   ide, of requests to /v1/messages: not covered by the policy")
+        server.err.wait_for("policy    off: nothing is upgraded")
 
 
 def asked(url: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
@@ -411,7 +316,7 @@ def test_simulated_upstream() -> None:
 
     banner = server.err.all()
     assert re.search(
-        r"^  upstream simulated \(http://127\.0\.0\.1:\d+\); its tokens are estimates$", banner, re.MULTILINE
+        r"^  upstream  simulated \(http://127\.0\.0\.1:\d+\); its tokens are estimates$", banner, re.MULTILINE
     )
     assert f"""curl -d '{{"advance_s": 600}}' {url}/-/clock""" in banner
     assert turned["turned_s"] == 3000
@@ -432,15 +337,4 @@ def test_simulated_spend_is_kept_apart() -> None:
         server.out.wait_for("cost_usd=")
         server.end()
 
-    assert list(Path(os.environ["XDG_DATA_HOME"]).rglob("*")) == []
-
-
-def test_banner_names_the_config_files(upstream: Upstream) -> None:
-    """
-    A file of the folder that one happens to stand in may name another upstream: it is said that it was read.
-    """
-    Path("savemode.toml").write_text("quiet = true")
-    with serving(upstream.url) as (server, _):
-        assert server.end(signal.SIGTERM) == 0
-
-    assert "\n  config   savemode.toml\n" in server.err.all()
+    assert [path for path in Path(os.environ["XDG_DATA_HOME"]).rglob("*") if path.is_file()] == []

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from savemode_cli.cli import simulate_budget
-from tests.cli.command import Run, error_line, lines
+from savemode_cli.cli.simulate_budget import _amount
+from savemode_cli.core.errors import BadInput
+from savemode_cli.core.money.amounts import MOST_NUSD, parse_usd
+from tests.support.command import Run, error_line, lines
+from tests.support.trusting import trusted_config
 
 USD = 10**9
 HEADERS = {
@@ -54,13 +59,14 @@ def test_spend(savemode: Run) -> None:
     found = words(done.out)
 
     assert (done.code, done.err) == (0, "")
-    assert lines(done.out)[0] == "a monthly budget of $20.00, $17.50 spent (87.5 %)"
+    assert lines(done.out)[0] == "a monthly budget of $20.0000, $17.5000 spent (87.5 %)"
     assert ["state", "warn", "engage"] in found
     assert ["a", "request", "starts", "may", "be", "sent"] in found
-    assert ["left", "$2.50"] in found
-    assert ["next", "tier", "exceeded", "at", "$20.00", "blocked", "at", "$20.00"] in found
+    assert ["left", "$2.5000"] in found
+    assert ["next", "tier", "exceeded", "at", "$20.0000", "blocked", "at", "$20.0000"] in found
     assert ["mode", "max_save"] in found
-    assert ["runs", "claude-sonnet-4-6", "at", "medium"] in found
+    assert ["runs", "claude-sonnet-5-5", "at", "medium"] in found
+    assert "saves 50.0 %: $0.0251 instead of $0.0503" in " ".join(done.out.split())
     assert all([f"{name}:", value] in found for name, value in HEADERS.items())
     assert "HTTP 429" not in done.out
 
@@ -83,10 +89,11 @@ def test_spend_json(savemode: Run) -> None:
     assert read["mode"] == {
         "model": "claude-opus-4-8",
         "effort": "xhigh",
-        "effective_model": "claude-sonnet-4-6",
+        "effective_model": "claude-sonnet-5-5",
         "effective_effort": "medium",
         "save_mode_active": True,
     }
+    assert (read["max_save"]["runs"], read["max_save"]["why"]) == ("claude-sonnet-5-5", "cheaper")
     assert HEADERS.items() <= read["headers"].items()
     assert [(one["scale"], one["tier"], one["from_nusd"]) for one in read["boundaries"]][:2] == [
         ("client", "warn", 14 * USD),
@@ -106,12 +113,13 @@ def test_refusal(savemode: Run) -> None:
     assert savemode(*arguments).code == 0
     assert savemode("simulate-budget", "--budget", "20", "--spend", "19.99", "--check").code == 0
     assert "the refusal: HTTP 429" in lines(done.out)
+    assert "to clients that ignore x-should-retry: HTTP 402, billing_error" in lines(done.out)
     assert ["x-should-retry:", "false"] in words(done.out)
     assert "retry-after" not in done.out
     assert '    "type": "budget_exceeded",' in lines(done.out)
     assert (refusal["status"], refusal["permanent"], refusal["reason"]) == (429, True, "spent")
     assert refusal["headers"]["x-posthog-budget-remaining-usd"] == "0.00"
-    assert refusal["body"]["error"]["message"].startswith("spend limit reached")
+    assert refusal["body"]["error"]["message"].startswith("out of budget: spend limit reached")
 
 
 def test_temporary_refusal(savemode: Run) -> None:
@@ -155,12 +163,17 @@ def test_override(savemode: Run) -> None:
 
 def test_unknown_spend(savemode: Run) -> None:
     """
-    The ledger fails: open by default, closed if told so.
+    The ledger fails: open by default, closed if told so or strict.
     """
     failed_open = savemode("simulate-budget", "--budget", "20", "--spend", "unknown", "--check")
     closed = savemode("simulate-budget", "--budget", "20", "--spend", "unknown", "--fail", "closed", "--check")
 
-    assert (failed_open.code, closed.code) == (0, 1)
+    strict = savemode("simulate-budget", "--budget", "20", "--spend", "unknown", "--strict", "--check")
+    chosen = savemode(
+        "simulate-budget", "--budget", "20", "--spend", "unknown", "--strict", "--fail", "open", "--check"
+    )
+
+    assert (failed_open.code, closed.code, strict.code, chosen.code) == (0, 1, 1, 0)
     assert ["x-posthog-budget:", "unknown"] in words(failed_open.out)
     assert ["state", "unknown", "unknown"] in words(closed.out)
     assert as_json(savemode, "--budget", "20", "--spend", "unknown")["client"] is None
@@ -183,16 +196,38 @@ def test_table(savemode: Run) -> None:
     rows = [row for row in words(done.out) if row[0].startswith("$")]
 
     assert [(row[0], row[1], *row[3:]) for row in rows] == [
-        ("$0.00", "0.0", "starts", "ok", "$20.00", "ok", "off"),
-        ("$13.999999999", "69.9", "starts", "ok", "$6.00", "ok", "off"),
-        ("$14.00", "70.0", "starts", "ok", "$6.00", "warn", "balanced"),
-        ("$16.999999999", "84.9", "starts", "ok", "$3.00", "warn", "balanced"),
-        ("$17.00", "85.0", "starts", "warn", "$3.00", "engage", "max_save"),
-        ("$19.999999999", "99.9", "starts", "warn", "$0.000000001", "engage", "max_save"),
-        ("$20.00", "100.0", "refused", "exceeded", "$0.00", "blocked", "max_save"),
-        ("$25.00", "125.0", "refused", "exceeded", "$0.00", "blocked", "max_save"),
+        ("$0.0000", "0.0", "starts", "ok", "$20.0000", "ok", "off"),
+        ("$13.9999", "69.9", "starts", "ok", "$6.0000", "ok", "off"),
+        ("$14.0000", "70.0", "starts", "ok", "$6.0000", "warn", "balanced"),
+        ("$16.9999", "84.9", "starts", "ok", "$3.0000", "warn", "balanced"),
+        ("$17.0000", "85.0", "starts", "warn", "$3.0000", "engage", "max_save"),
+        ("$19.9999", "99.9", "starts", "warn", "<$0.0001", "engage", "max_save"),
+        ("$20.0000", "100.0", "refused", "exceeded", "$0.0000", "blocked", "max_save"),
+        ("$25.0000", "125.0", "refused", "exceeded", "$0.0000", "blocked", "max_save"),
     ]
     assert ["balanced", "runs", "claude-opus-5-5", "at", "high"] in words(done.out)
+    assert ["max_save", "runs", "claude-sonnet-5-5", "at", "medium"] in words(done.out)
+    assert "saves 50.0 %: $0.0251 instead of $0.0503 for the tokens of a typical request" in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--model", "claude-haiku-5-5"],
+            "max_save runs claude-haiku-5-5 at medium no cheaper model may replace claude-haiku-5-5",
+        ),
+        (["--cheaper-model", "any"], "max_save runs claude-haiku-5-5 at medium saves 96.6 %:"),
+        (["--cheaper-model", "claude-sonnet-4-6"], "max_save runs claude-sonnet-4-6 at medium costs 1.2 % more:"),
+        (["--cheaper-model", "claude-opus-5"], "max_save runs claude-opus-5 at medium costs 68.7 % more:"),
+        (["--model", "gpt-9"], "max_save runs gpt-9 at medium what it saves is not known: gpt-9 has no known price"),
+    ],
+)
+def test_what_max_save_runs(savemode: Run, arguments: list[str], sentence: str) -> None:
+    """
+    A choice, a name, or nothing; each with what it saves of a typical request.
+    """
+    assert sentence in " ".join(savemode("simulate-budget", "--budget", "20", *arguments).out.split())
 
 
 def test_table_for_machines(savemode: Run) -> None:
@@ -213,19 +248,18 @@ def test_table_for_machines(savemode: Run) -> None:
 
 def test_no_cap(savemode: Run) -> None:
     """
-    0 or less caps nothing, and no header is sent.
+    0 caps nothing, and no header is sent.
     """
-    for amount in ("0", "-5"):
-        read = as_json(savemode, "--budget", amount, "--spend", "99")
-        assert (read["guard"]["allow"], read["guard"]["status"], read["headers"]) == (True, None, {})
-    assert "nothing is capped" in savemode("simulate-budget", "--budget", "0", "--spend", "1").out
+    read = as_json(savemode, "--budget", "0", "--spend", "99")
+    assert (read["guard"]["allow"], read["guard"]["status"], read["headers"]) == (True, None, {})
+    assert "there is no cap" in savemode("simulate-budget", "--budget", "0", "--spend", "1").out
 
 
 def test_configured_budget(savemode: Run) -> None:
     """
     Without --budget it is the one configured.
     """
-    Path("savemode.toml").write_text('budget = "5.40"\n')
+    trusted_config('budget = "5.40"\n')
 
     assert as_json(savemode, "--spend", "4.59")["guard"]["status"] == "warn"
 
@@ -238,13 +272,13 @@ def test_trace(savemode: Run) -> None:
     found = words(done.out)
 
     assert done.code == 0
-    assert lines(done.out)[0] == "trace.jsonl: 7 requests against a monthly budget of $20.00"
-    assert ["2026-11-01", "7", "$42.00", "$24.00", "3", "$18.00", "$4.00"] in found
-    assert ["2026-11-03", "00:00", "UTC", "$14.00", "warn"] in found
-    assert ["2026-11-03", "00:00", "UTC", "$17.00", "warn", "engage"] in found
-    assert ["2026-11-04", "00:00", "UTC", "$20.00", "exceeded", "blocked"] in found
-    assert "refused 3 requests, $18.00: the cap was reached; final until the reset" in lines(done.out)
-    assert any(line.endswith(" cap") and line.lstrip().startswith("$20.00") for line in lines(done.out))
+    assert lines(done.out)[0] == "trace.jsonl: 7 requests against a monthly budget of $20.0000"
+    assert ["2026-11-01", "7", "$42.0000", "$24.0000", "3", "$18.0000", "$4.0000"] in found
+    assert ["2026-11-03", "00:00", "UTC", "$14.0000", "warn"] in found
+    assert ["2026-11-03", "00:00", "UTC", "$17.0000", "warn", "engage"] in found
+    assert ["2026-11-04", "00:00", "UTC", "$20.0000", "exceeded", "blocked"] in found
+    assert "refused 3 requests, $18.0000: the cap was reached; final until the reset" in lines(done.out)
+    assert any(line.endswith(" cap") and line.lstrip().startswith("$20.00 ") for line in lines(done.out))
 
 
 def test_trace_json(savemode: Run) -> None:
@@ -281,7 +315,7 @@ def test_concurrency(savemode: Run) -> None:
     done = savemode("simulate-budget", "--budget", "20", "--trace", trace(*["6"] * 8), "--concurrency", "8")
     found = words(done.out)
 
-    assert ["2026-11-01", "$28.00", "$4.00", "$0.00"] in found
+    assert ["2026-11-01", "$28.0000", "$4.0000", "$0.0000"] in found
     assert [row[:3] for row in found[-3:]] == [
         ["no", "ledger", "hold"],
         ["default", "rule", "starts"],
@@ -307,7 +341,7 @@ def test_malformed_lines(savemode: Run) -> None:
         "  line 5: at is no text",
         "  line 6: at is no text",
         "  line 7: at is no text",
-        "  and 197 more; --json names 100",
+        "  and 197 more; --json lists 100",
     ]
     assert (read["malformed_lines"], len(read["malformed"]), read["windows"][0]["requests"]) == (202, 100, 2)
 
@@ -337,24 +371,30 @@ def test_stdin(savemode: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no budget is given and none is configured"),
-        (["--budget", "x"], "--budget 'x' is no amount"),
-        (["--budget", "NaN"], "--budget 'NaN' is no amount"),
-        (["--budget", "20", "--spend", "x"], "--spend 'x' is no amount"),
-        (["--budget", "20", "--spend", "1", "--held", "-1"], "--held '-1' is no amount"),
-        (["--budget", "20", "--held", "1"], "--held and --ask go with --spend"),
-        (["--budget", "20", "--spend", "1", "--trace", "t"], "--spend and --trace are two questions"),
-        (["--budget", "20", "--concurrency", "3"], "--concurrency takes a --trace"),
-        (["--budget", "20", "--trace", "t", "--concurrency", "0"], "--concurrency takes a --trace"),
-        (["--budget", "20", "--json", "--csv"], "--json and --csv are two formats"),
-        (["--budget", "20", "--check"], "--check has nothing to check"),
+        ([], "no budget is given or configured"),
+        (["--budget", "x"], "--budget is 'x'"),
+        (["--budget", "NaN"], "--budget is 'NaN'"),
+        (["--budget", "20", "--spend", "x"], "--spend 'x' is not an amount"),
+        (["--budget", "20", "--spend", "-1"], "--spend '-1' is not an amount"),
+        (["--budget", "-3"], "--budget is '-3'"),
+        (["--budget", "20", "--spend", "-0.01", "--json"], "--spend '-0.01' is not an amount"),
+        (["--budget", "20", "--spend", "1", "--ask", "1e400"], "--ask '1e400' is not an amount"),
+        (["--budget", "20", "--spend", "1", "--held", "-1"], "--held '-1' is not an amount"),
+        (["--budget", "20", "--model", ""], "--model is empty"),
+        (["--budget", "20", "--trace", ""], "--trace is empty"),
+        (["--budget", "20", "--held", "1"], "--held and --ask need --spend"),
+        (["--budget", "20", "--spend", "1", "--trace", "t"], "--spend and --trace cannot be used together"),
+        (["--budget", "20", "--concurrency", "3"], "--concurrency needs --trace"),
+        (["--budget", "20", "--trace", "t", "--concurrency", "0"], "--concurrency needs --trace"),
+        (["--budget", "20", "--json", "--csv"], "--json and --csv cannot be used together"),
+        (["--budget", "20", "--check"], "--check needs --spend or --trace"),
         (["--budget", "20", "--fail", "ajar"], "--fail is 'ajar'"),
         (["--budget", "20", "--warn-at", "0.9"], "warn_at 0.9 is above engage_at 0.85"),
         (["--budget", "20", "--budget-zone", "Mars"], "--budget-zone is 'Mars'"),
         (["--budget", "20", "--trace", "none.jsonl"], "cannot read none.jsonl: no such file or directory"),
-        (["--budget", "20", "--trace", "empty.jsonl"], "empty.jsonl has no request: it is empty"),
+        (["--budget", "20", "--trace", "empty.jsonl"], "empty.jsonl has no request: the file is empty"),
         (["--budget", "20", "--trace", "bad.jsonl"], "bad.jsonl has no request: line 1: not JSON"),
-        (["--budget", "0", "--trace", "bad.jsonl"], "caps nothing"),
+        (["--budget", "0", "--trace", "bad.jsonl"], "there is nothing to simulate"),
     ],
 )
 def test_mistakes(savemode: Run, arguments: list[str], said: str) -> None:
@@ -367,21 +407,25 @@ def test_mistakes(savemode: Run, arguments: list[str], said: str) -> None:
     assert said in error_line(savemode("simulate-budget", *arguments))
 
 
-def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Where somebody watches there is a progress bar, and the same lines.
-    """
-    monkeypatch.setattr("sys.stderr", watched := io.StringIO())
-    monkeypatch.setattr(watched, "isatty", lambda: True, raising=False)
-    with simulate_budget._opened(trace("1", "2")) as opened:
-        assert len(list(opened)) == 2
-
-
 def test_an_effort_is_one_of_the_apis(savemode: Run) -> None:
     """
     A mistyped one would stay as it is under every mode, and look like advice.
     """
     done = savemode("simulate-budget", "--budget", "20", "--effort", "hihg")
 
-    assert error_line(done) == "error: --effort 'hihg' is none of the API's [bad_input]"
+    assert error_line(done) == "error: --effort must be one of low, medium, high, xhigh, max (got 'hihg') [bad_input]"
     assert "xhigh" in done.err
+
+
+@given(st.text(max_size=20) | st.floats().map(str) | st.integers().map(str) | st.decimals().map(str))
+def test_amount_is_read_or_refused(text: str) -> None:
+    """
+    Whatever is given for an amount: one that is not negative and can be kept, or one error that repeats it.
+    """
+    nusd = parse_usd(text)
+    if nusd is not None and 0 <= nusd <= MOST_NUSD:
+        assert _amount("--spend", text) == nusd
+    else:
+        with pytest.raises(BadInput) as raised:
+            _amount("--spend", text)
+        assert raised.value.message == f"--spend {text!r} is not an amount of US dollars"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Run, error_line
-from tests.cli.processes import SAVEMODE, Running, post, running
-from tests.simulated import KEY, VERSION, asks
+from tests.support.command import Run, error_line
+from tests.support.processes import SAVEMODE, Running, post, running
+from tests.support.simulated import KEY, VERSION, asks
 
 HEADERS = (KEY, VERSION)
 BODY = json.dumps(asks("secret words")).encode()
@@ -39,8 +39,10 @@ def test_banner_line_and_end() -> None:
 
     assert line
     banner = server.err.all()
-    assert "  tokens   estimates: no tokenizer is public\n" in banner
-    assert f"""  hint     turn its clock: curl -d '{{"advance_s": 600}}' {url}/-/clock\n""" in banner
+    assert "  tokens    estimates: no tokenizer is public\n" in banner
+    assert (
+        f"""  hint      to advance its clock:\n            curl -d '{{"advance_s": 600}}' {url}/-/clock\n""" in banner
+    )
     assert banner.endswith(f"\n  export ANTHROPIC_BASE_URL={url}\n\nsavemode stopped")
     told = server.out.lines[0]
     assert told[8:].startswith(" POST /v1/messages 200 model=claude-opus-5-5 read=0 write_5m=0 write_1h=0 input=")
@@ -75,8 +77,8 @@ def test_options(tmp_path: Path) -> None:
 
     assert statuses == [529, 200]
     assert json.loads(body)["content"] == [{"type": "text", "text": "as written"}]
-    assert "  answers  1 turns of a script\n" in server.err.all()
-    assert "  faults   status, downgrade\n" in server.err.all()
+    assert "  answers   1 turns of a script\n" in server.err.all()
+    assert "  faults    status, downgrade\n" in server.err.all()
 
 
 def test_bad_fault(savemode: Run) -> None:
@@ -85,7 +87,7 @@ def test_bad_fault(savemode: Run) -> None:
     """
     done = savemode("simulate-upstream", "--fault", "statsu=529")
 
-    assert error_line(done) == "error: fault 'statsu=529': there is no such fault [config_error]"
+    assert error_line(done) == "error: fault 'statsu=529': unknown fault [config_error]"
     assert "names: status, truncate, error, stall, drop, garbage, downgrade, no-ttl" in done.err
 
 
@@ -96,7 +98,7 @@ def test_bad_script(savemode: Run, tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text('[{"texts": "x"}]')
 
-    assert "turns.0.texts: there is no such key" in error_line(savemode("simulate-upstream", "--script", str(script)))
+    assert "turns.0.texts: unknown key" in error_line(savemode("simulate-upstream", "--script", str(script)))
 
 
 @pytest.mark.parametrize("words", [("--port", "99999"), ("--token-ms", "-1"), ("--port", "x")])

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.streams import MODEL
-from tests.upstream import Received
+from tests.support.streams import MODEL
+from tests.support.upstream import Received
 
 FOLDER = os.environ.get("SAVEMODE_TEST_CLIENTS")
 """Where `.ci/clients` installed them; read as the tests are collected, for each test's environment is cleaned."""
@@ -168,18 +168,19 @@ class ClaudeCode:
     `claude -p`, with a made-up key: whatever it would send beyond loopback meets a closed door.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, client: str = "claude-code") -> None:
         """
         Nothing runs yet.
         """
         self.home = home
+        self._client = client
 
     @property
     def program(self) -> str:
         """
         What to run.
         """
-        return str(place("claude-code") / "node_modules" / ".bin" / "claude")
+        return str(place(self._client) / "node_modules" / ".bin" / "claude")
 
     def environment(self, url: str, **more: str) -> dict[str, str]:
         """

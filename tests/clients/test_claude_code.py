@@ -16,7 +16,7 @@ import pytest
 
 from tests.clients.driven import FOLDER, NO_FOLDER, PATIENCE_S, ClaudeCode, headers, stream_of_another_client
 from tests.conftest import FLAG
-from tests.streams import (
+from tests.support.streams import (
     END,
     answers,
     chunk,
@@ -28,7 +28,7 @@ from tests.streams import (
     streamed_thinking,
     streamed_tool_use,
 )
-from tests.upstream import Received, RunningProxy, Upstream, running_proxy
+from tests.support.upstream import Received, RunningProxy, Upstream, running_proxy
 
 pytestmark = pytest.mark.clients
 if not FOLDER:
@@ -92,7 +92,7 @@ def test_streamed_answer_is_shown(claude: ClaudeCode, proxy: RunningProxy, upstr
     assert (received.method, received.target) == ("POST", "/v1/messages?beta=true")
     assert received.all("x-api-key") == ["made-up"]
     recorded = proxy.exchange()
-    assert (recorded.outcome, recorded.upgraded) == ("ok", 0)
+    assert (recorded.answer.outcome, recorded.upgrade.upgraded) == ("ok", 0)
     assert "made-up" not in json.dumps(recorded.to_json())
 
 
@@ -156,7 +156,7 @@ def test_tool_round_trip(claude: ClaudeCode, proxy: RunningProxy, upstream: Upst
     _, second = upstream.received
     assert b"forty-two" in second.body
     assert {ttl for _, ttl in ttls(second)} == {"1h"}
-    assert proxy.exchange(1).outcome == "ok"
+    assert proxy.exchange(1).answer.outcome == "ok"
 
 
 def test_long_thinking(claude: ClaudeCode, proxy: RunningProxy, upstream: Upstream) -> None:
@@ -167,7 +167,7 @@ def test_long_thinking(claude: ClaudeCode, proxy: RunningProxy, upstream: Upstre
     upstream.script = answers(streamed_bytes(streamed_thinking(thoughts, "c2lnbmVk", "done")))
 
     assert claude(proxy.url).stdout.strip() == "done"
-    assert proxy.exchange().outcome == "ok"
+    assert proxy.exchange().answer.outcome == "ok"
 
 
 @pytest.mark.parametrize(
@@ -216,18 +216,66 @@ def test_permanent_refusal(claude: ClaudeCode, upstream: Upstream) -> None:
         refused = claude(proxy.url)
         proxy.exchange(1)
 
-        assert [one.outcome for one in proxy.exchanges] == ["ok", "refused"]
+        assert [one.answer.outcome for one in proxy.exchanges] == ["ok", "refused"]
         assert refused.returncode != 0
         assert "spend limit reached (monthly; resets " in refused.stdout
-        assert "`savemode budget set`" in refused.stdout
+        assert "To go on now: restart savemode" in refused.stdout
         assert len(upstream.received) == 1
+
+
+def test_sub_agents_at_the_budget_of_a_run(claude: ClaudeCode, upstream: Upstream) -> None:
+    """
+    The main conversation starts a sub-agent, and then the run is out of money: the sub-agent makes one attempt, and so does each
+    turn of the main conversation, the one about the failed sub-agent included. The person reads why.
+    """
+
+    async def script(received: Received, writer: asyncio.StreamWriter) -> None:
+        names = [tool["name"] for tool in json.loads(received.body).get("tools", ())]
+        asked = {"description": "look", "prompt": "look around", "subagent_type": "general-purpose"}
+        name = next(name for name in names if name in ("Agent", "Task"))
+        writer.write(streamed_bytes(streamed_tool_use(name, json.dumps(asked))))
+
+    upstream.script = script
+    with running_proxy(upstream.url, run_budget_nusd=1) as proxy:
+        refused = claude(proxy.url)
+        first, *others = [one for one in proxy.exchanges if one.call.is_model_call]
+
+    assert refused.returncode != 0
+    assert 'is spent in budget "run"' in refused.stdout
+    assert (len(upstream.received), first.answer.outcome) == (1, "ok")
+    assert {one.answer.outcome for one in others} == {"refused"}
+    assert len({(one.call.session, one.call.request_bytes) for one in others}) == len(others) <= 3
+    assert len({one.call.session for one in others}) == 2
+
+
+def test_loop_is_refused(claude: ClaudeCode, upstream: Upstream) -> None:
+    """
+    A model that asks for the same tool call again and again: at the limit of the guard it ends after one attempt, and says why.
+    """
+    file = claude.home / "note.txt"
+    file.write_text("forty-two\n")
+    asks = streamed_bytes(streamed_tool_use("Read", json.dumps({"file_path": str(file)})))
+
+    async def script(_: Received, writer: asyncio.StreamWriter) -> None:
+        # Each message and each call has an ID of its own, or the client takes them for the same one.
+        number = b"%d" % len(upstream.received)
+        writer.write(re.sub(rb"(toolu_|msg_)1", rb"\g<1>" + number, asks))
+
+    upstream.script = script
+    with running_proxy(upstream.url, guard_action="refuse", guard_identical_calls=3) as proxy:
+        refused = claude(proxy.url)
+        alarms = [one.bill.alarm for one in proxy.exchanges if one.bill.alarm is not None]
+
+    assert refused.returncode != 0
+    assert "it called Read 3 times in a row with the same input (limit: 3)" in refused.stdout
+    assert (len(upstream.received), len(alarms)) == (3, 1)
 
 
 def test_temporary_refusal(claude: ClaudeCode, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Refused because of what a running request holds: it tries again by itself, and the answer is shown.
     """
-    monkeypatch.setattr("savemode_cli.core.admission.RETRY_AFTER_S", 1)
+    monkeypatch.setattr("savemode_cli.core.budget.refusal.RETRY_AFTER_S", 1)
     go_on = upstream.event()
     events = streamed_text("hel", "lo")
     first, then = stalls_after(events[:4], go_on, events[4:]), answers(HELLO)
@@ -244,7 +292,7 @@ def test_temporary_refusal(claude: ClaudeCode, upstream: Upstream, monkeypatch: 
             time.sleep(0.01)
 
         def end_it_after_the_refusal() -> None:
-            assert proxy.exchange(0).error == "budget: held"
+            assert proxy.exchange(0).answer.error == "budget: held"
             upstream.set(go_on)
 
         ender = pool.submit(end_it_after_the_refusal)
@@ -253,7 +301,7 @@ def test_temporary_refusal(claude: ClaudeCode, upstream: Upstream, monkeypatch: 
         proxy.exchange(2)
 
         assert done.stdout.strip() == "hello from upstream"
-        outcomes = [one.outcome for one in proxy.exchanges]
+        outcomes = [one.answer.outcome for one in proxy.exchanges]
         assert (outcomes[0], outcomes.count("ok"), len(upstream.received)) == ("refused", 2, 2)
 
 
@@ -268,7 +316,7 @@ def test_refused_upgrade_is_no_error(claude: ClaudeCode, proxy: RunningProxy, up
 
     upgraded, original = upstream.received
     assert upgraded.body.replace(TTL, b"") == original.body != upgraded.body
-    assert (proxy.exchange().resent, proxy.exchange().upgraded) == (True, 0)
+    assert (proxy.exchange().upgrade.resent, proxy.exchange().upgrade.upgraded) == (True, 0)
 
 
 def test_ending_it_hangs_up(claude: ClaudeCode, proxy: RunningProxy, upstream: Upstream) -> None:
@@ -294,7 +342,7 @@ def test_ending_it_hangs_up(claude: ClaudeCode, proxy: RunningProxy, upstream: U
         running.wait(PATIENCE_S)
 
     assert upstream.received[0].closed.wait(5)
-    assert proxy.exchange().outcome == "client_gone"
+    assert proxy.exchange().answer.outcome == "client_gone"
 
 
 def test_run_as_the_readme_says(claude: ClaudeCode, upstream: Upstream) -> None:
@@ -318,4 +366,4 @@ def test_run_as_the_readme_says(claude: ClaudeCode, upstream: Upstream) -> None:
 
     assert (done.returncode, done.stdout.strip()) == (0, "hello from upstream")
     assert {ttl for _, ttl in ttls(upstream.received[0])} == {"1h"}
-    assert "3 breakpoints raised to 1h in 1 call" in done.stderr
+    assert "3 cache breakpoints upgraded to 1 hour in 1 call" in done.stderr

@@ -16,7 +16,7 @@ import pytest
 
 from tests.clients.driven import FOLDER, NO_FOLDER, Sdk, headers, stream_of_another_client
 from tests.conftest import FLAG
-from tests.streams import (
+from tests.support.streams import (
     END,
     MODEL,
     answers,
@@ -35,7 +35,7 @@ from tests.streams import (
     text,
     tool_use,
 )
-from tests.upstream import Received, RunningProxy, Upstream, reply, running_proxy
+from tests.support.upstream import Received, RunningProxy, Upstream, reply, running_proxy
 
 pytestmark = pytest.mark.clients
 if not FOLDER:
@@ -138,7 +138,7 @@ def test_upgrade_differs_by_the_ttl_only(sdk: Sdk, proxy: RunningProxy, upstream
     assert through.all("anthropic-beta") == [EXTENDED]
     assert through.all("content-length") == [str(len(through.body))]
     assert headers(through, "anthropic-beta", "content-length") == headers(without, "content-length")
-    assert proxy.exchange().upgraded == 3
+    assert proxy.exchange().upgrade.upgraded == 3
 
 
 def test_stream_arrives_event_by_event(sdk: Sdk, proxy: RunningProxy, upstream: Upstream) -> None:
@@ -153,7 +153,7 @@ def test_stream_arrives_event_by_event(sdk: Sdk, proxy: RunningProxy, upstream: 
 
     assert (done.pieces, said(done)) == (["hel", "lo"], "hello")
     assert done.result["usage"]["output_tokens"] == 7
-    assert (proxy.exchange().outcome, proxy.exchange().status) == ("ok", 200)
+    assert (proxy.exchange().answer.outcome, proxy.exchange().answer.status) == ("ok", 200)
 
 
 def test_long_thinking(sdk: Sdk, proxy: RunningProxy, upstream: Upstream) -> None:
@@ -169,7 +169,7 @@ def test_long_thinking(sdk: Sdk, proxy: RunningProxy, upstream: Upstream) -> Non
     assert done.pieces == [*thoughts, "done"]
     thinking, last = done.result["content"]
     assert (thinking["thinking"], thinking["signature"]) == ("".join(thoughts), "c2lnbmVk/+==")
-    assert (last["text"], proxy.exchange().outcome) == ("done", "ok")
+    assert (last["text"], proxy.exchange().answer.outcome) == ("done", "ok")
 
     turns = [
         *MARKED["messages"],
@@ -229,7 +229,7 @@ def test_count_tokens(sdk: Sdk, proxy: RunningProxy, upstream: Upstream) -> None
 
     assert upstream.received[0].target == "/v1/messages/count_tokens"
     assert json.loads(upstream.received[0].body) == call
-    assert [skip.code for skip in proxy.exchange().skips] == ["count-tokens"]
+    assert [skip.code for skip in proxy.exchange().upgrade.skips] == ["count-tokens"]
 
 
 def test_models(sdk: Sdk, proxy: RunningProxy, upstream: Upstream) -> None:
@@ -261,7 +261,7 @@ def test_errors_of_the_upstream(sdk: Sdk, proxy: RunningProxy, upstream: Upstrea
         assert through.body == answer.partition(b"\r\n\r\n")[2].decode("latin-1")
         assert len(upstream.received) == 2 * number + 2
         recorded = proxy.exchange(number)
-        assert (recorded.outcome, recorded.upstream_request_id) == ("upstream_error", "req_up")
+        assert (recorded.answer.outcome, recorded.answer.upstream_request_id) == ("upstream_error", "req_up")
 
 
 def test_error_that_is_not_json(sdk: Sdk, proxy: RunningProxy, upstream: Upstream) -> None:
@@ -306,7 +306,7 @@ def test_stream_that_breaks_off(sdk: Sdk, proxy: RunningProxy, upstream: Upstrea
 
     assert through.pieces == direct.pieces == ["hel"]
     assert through.error.type == direct.error.type
-    assert proxy.exchange().outcome == "broken"
+    assert proxy.exchange().answer.outcome == "broken"
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -376,7 +376,7 @@ def test_leaving_a_stream_hangs_up(sdk: Sdk, proxy: RunningProxy, upstream: Upst
 
     assert (done.pieces, done.result, done.raised) == (["hel"], None, None)
     assert upstream.received[0].closed.wait(5)
-    assert proxy.exchange().outcome == "client_gone"
+    assert proxy.exchange().answer.outcome == "client_gone"
 
 
 def test_compressed_answers(sdk: Sdk, proxy: RunningProxy, upstream: Upstream) -> None:
@@ -403,10 +403,10 @@ def test_permanent_refusal(sdk: Sdk, upstream: Upstream, op: str) -> None:
         refused = sdk(op, proxy.url, CALL).error
         proxy.exchange(1)
 
-        assert [one.outcome for one in proxy.exchanges] == ["ok", "refused"]
+        assert [one.answer.outcome for one in proxy.exchanges] == ["ok", "refused"]
         assert (refused.status, refused.type) == (429, "RateLimitError")
         assert "spend limit reached (monthly; resets " in refused.message
-        assert "`savemode budget set`" in refused.message
+        assert "To go on now: restart savemode" in refused.message
         assert (refused.request_id or "").startswith("req_sm_")
         assert len(upstream.received) == 1
 
@@ -416,7 +416,7 @@ def test_temporary_refusal(sdk: Sdk, upstream: Upstream, monkeypatch: pytest.Mon
     """
     Refused because of what a running request holds: the SDK waits, tries again by itself, and succeeds.
     """
-    monkeypatch.setattr("savemode_cli.core.admission.RETRY_AFTER_S", 1)
+    monkeypatch.setattr("savemode_cli.core.budget.refusal.RETRY_AFTER_S", 1)
     go_on = upstream.event()
     events = streamed_text("hel", "lo")
     first = stalls_after(events[:4], go_on, events[4:])
@@ -430,7 +430,7 @@ def test_temporary_refusal(sdk: Sdk, upstream: Upstream, monkeypatch: pytest.Mon
         holder = pool.submit(stream_of_another_client, proxy.port)
 
         def end_it_after_the_refusal() -> None:
-            assert proxy.exchange(0).outcome == "refused"
+            assert proxy.exchange(0).answer.outcome == "refused"
             upstream.set(go_on)
 
         while not upstream.received:
@@ -443,7 +443,7 @@ def test_temporary_refusal(sdk: Sdk, upstream: Upstream, monkeypatch: pytest.Mon
         proxy.exchange(2)
 
         assert said(done) == "hello"
-        assert sorted(one.outcome for one in proxy.exchanges) == ["ok", "ok", "refused"]
+        assert sorted(one.answer.outcome for one in proxy.exchanges) == ["ok", "ok", "refused"]
         assert [one.all("x-stainless-retry-count") for one in upstream.received] == [[], ["1"]]
 
 
@@ -464,7 +464,11 @@ def test_refused_upgrade_is_no_error_for_the_client(sdk: Sdk, proxy: RunningProx
     assert original.all("x-stainless-retry-count") == ["0"]
     assert original.all("anthropic-beta") == []
     assert [event for event, _ in proxy.announced] == ["upgrade_stopped"]
-    assert (proxy.exchange(0).resent, proxy.exchange(0).status, proxy.exchange(0).upgraded) == (True, 200, 0)
+    assert (proxy.exchange(0).upgrade.resent, proxy.exchange(0).answer.status, proxy.exchange(0).upgrade.upgraded) == (
+        True,
+        200,
+        0,
+    )
 
 
 def test_own_refusal_reads_as_an_api_error(sdk: Sdk, proxy: RunningProxy, upstream: Upstream) -> None:
@@ -491,4 +495,4 @@ def test_upstream_down(sdk: Sdk) -> None:
 
         assert (raised.status, raised.type) == (502, "InternalServerError")
         assert "cannot reach 127.0.0.1" in raised.message
-        assert [one.outcome for one in proxy.exchanges] == ["unreachable"] * 2
+        assert [one.answer.outcome for one in proxy.exchanges] == ["unreachable"] * 2

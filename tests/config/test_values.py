@@ -21,6 +21,9 @@ CHECKS: list[tuple[Callable[[object], Any], object, object]] = [
     (values.words, " A, b ,,", ("a", "b")),
     (values.words, ["A"], ("a",)),
     (values.text, " x ", "x"),
+    (values.host, " [::1] ", "::1"),
+    (values.host, "::1", "::1"),
+    (values.host, "localhost", "localhost"),
     (values.token, "0123456789abcdef", "0123456789abcdef"),
     (values.key, "phc_0123", "phc_0123"),
     (values.team, "7", 7),
@@ -87,3 +90,28 @@ def test_what_may_not_be_is_told_what_may(check: Callable[[object], Any], writte
         check(written)
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("https://host", "https://host"),
+        ("https://host/v1", "https://host"),
+        ("https://host/v1/", "https://host"),
+        ("https://host/v1/v1", "https://host"),
+        ("https://host/v1/messages", "https://host"),
+        ("https://host/api/v1", "https://host/api"),
+        ("https://host/anthropic", "https://host/anthropic"),
+        ("https://host/v1/account/anthropic", "https://host/v1/account/anthropic"),
+        ("https://host/api/xv1", "https://host/api/xv1"),
+        ("https://v1", "https://v1"),
+        ("https://v1/v1", "https://v1"),
+        ("http://[::1]:8080/v1", "http://[::1]:8080"),
+        (" Simulated ", "simulated"),
+    ],
+)
+def test_upstream(given: str, taken: str) -> None:
+    """
+    What is forwarded brings its own /v1, so one at the end of the upstream's address is not kept.
+    """
+    assert values.upstream(given) == taken

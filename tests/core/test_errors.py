@@ -35,6 +35,7 @@ def test_codes_are_stable_and_distinct() -> None:
         "BadInput": "bad_input",
         "ConfigError": "config_error",
         "LedgerUnavailable": "ledger_unavailable",
+        "LedgerBusy": "ledger_busy",
         "CaptureUnavailable": "capture_unavailable",
         "CaptureTooNew": "capture_too_new",
         "BadHeader": "bad_header",
@@ -68,6 +69,6 @@ def test_tree_in_the_docstring_is_complete() -> None:
     """
     The picture at the top of the file shows every class, indented under its parent.
     """
-    drawn = re.findall(r"^ *(?:\|- )?(\w+)", (errors.__doc__ or "").partition("\n\n")[2], re.MULTILINE)
+    drawn = re.findall(r"^ *(?:\| +)?(?:\|- )?(\w+)", (errors.__doc__ or "").partition("\n\n")[2], re.MULTILINE)
 
     assert {one.__name__ for one in ALL} <= set(drawn)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.proxy.wire import Wire
-from tests.upstream import RunningProxy, running_proxy
+from tests.support.upstream import RunningProxy, running_proxy
+from tests.support.wire import Wire
 
 
 @pytest.fixture

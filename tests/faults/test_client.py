@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from savemode_cli.core.charge import Settlement
-from tests.cli.processes import serving
-from tests.faults.asked import (
+from savemode_cli.core.budget.charge import Settlement
+from tests.support.asked import (
     ASKED,
     BEGUN,
     ENDED,
@@ -23,12 +22,12 @@ from tests.faults.asked import (
     STREAM,
     STREAM_NUSD,
     charged,
-    held_nusd,
     resets,
 )
-from tests.proxy.wire import CHUNKED, LAST_CHUNK, End, Wire, chunk, exchange, request
-from tests.streams import sse
-from tests.upstream import ANSWER, RunningProxy, running_proxy
+from tests.support.processes import serving
+from tests.support.streams import sse
+from tests.support.upstream import ANSWER, RunningProxy, running_proxy
+from tests.support.wire import CHUNKED, LAST_CHUNK, End, Wire, chunk, exchange, request
 
 MB = 1_000_000
 WHOLE = request("POST", "/v1/messages", STREAM)
@@ -79,26 +78,26 @@ def test_client_that_leaves_what_it_has_not_read(wire: Wire, capped: RunningProx
         upstream.rest()
     one = capped.exchange()
 
-    assert (one.outcome, one.settlement and one.settlement.basis) == ("client_gone", "estimated")
-    assert one.cost_nusd is not None
-    assert charged(capped) == [one.cost_nusd]
+    assert (one.answer.outcome, one.bill.settlement and one.bill.settlement.basis) == ("client_gone", "estimated")
+    assert one.bill.cost_nusd is not None
+    assert charged(capped) == [one.bill.cost_nusd]
     assert in_flight(capped) == 0
 
 
-def test_client_that_says_no_more_has_left(wire: Wire, capped: RunningProxy) -> None:
+def test_client_that_ends_its_side_gets_its_answer(wire: Wire, capped: RunningProxy) -> None:
     """
-    One that closes its half of the connection behind a request that streams counts as gone, and what was held is spent.
+    One that closes its half of the connection behind a whole request still reads, and pays for what it gets.
     """
     with End.to(capped.port) as client:
         client.send(WHOLE)
         upstream = wire.accept()
         upstream.message()
-        held = held_nusd(capped)
         client.socket.shutdown(socket.SHUT_WR)
+        upstream.send(ENDED)
 
-        assert upstream.rest() == b""
-    assert capped.exchange().settlement == Settlement(held, "held")
-    assert charged(capped) == [held]
+        assert client.head().status == 200
+    assert capped.exchange().bill.settlement == Settlement(STREAM_NUSD, "reported")
+    assert charged(capped) == [STREAM_NUSD]
 
 
 def test_pipelined_calls_are_charged_one_by_one(wire: Wire, capped: RunningProxy) -> None:

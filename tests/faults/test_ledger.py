@@ -2,28 +2,33 @@
 A ledger that is locked, full or gone while requests run, and a clock that jumps: every bill is written once, or said.
 """
 
-import resource
-import sqlite3
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from savemode_cli.cli.serve import open_accounts
+from savemode_cli.cli.compose import open_till
 from savemode_cli.config import Settings
-from savemode_cli.core.admission import Balance
-from savemode_cli.core.budget import Budget
-from savemode_cli.core.caller import Caller
-from savemode_cli.core.charge import Settlement
-from savemode_cli.core.exchange import Exchange
-from savemode_cli.core.messages import Facts
+from savemode_cli.core.budget.admission import Balance
+from savemode_cli.core.budget.budget import Budget
+from savemode_cli.core.budget.charge import Ending, Settlement
+from savemode_cli.core.exchange.exchange import Exchange
+from savemode_cli.core.wire.caller import Caller
+from savemode_cli.core.wire.facts import Facts
 from savemode_cli.ledgers import open_ledger
-from tests.faults.asked import BEGUN, ENDED, EVENTS, JSON, PLAIN, PLAIN_NUSD, STREAM, STREAM_NUSD, charged
-from tests.proxy.wire import End, Wire, Wired, exchange, request
-from tests.streams import MODEL
-from tests.upstream import RunningProxy, running_proxy
+from savemode_cli.ledgers.sqlite import SqliteLedger
+from savemode_cli.proxy.reservation import ReservationRequest
+from tests.support.asked import BEGUN, ENDED, EVENTS, JSON, PLAIN, PLAIN_NUSD, STREAM, STREAM_NUSD, charged
+from tests.support.disks import full, locked
+from tests.support.streams import MODEL
+from tests.support.upstream import RunningProxy, running_proxy
+from tests.support.waiting import until, until_in_loop
+from tests.support.wire import End, Wire, Wired, exchange, request
 
 DEFAULT = Budget("default", 10**9)
 REST = ENDED[len(BEGUN) :]
@@ -65,34 +70,6 @@ class Streaming:
         self._client.close()
         assert said == b"".join(EVENTS)
         return self._proxy.exchange(before)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """
-    Another process is in the midst of writing to a ledger, and does not come to an end.
-    """
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
-
-
-@contextmanager
-def full(path: Path) -> Iterator[None]:
-    """
-    No file of this process may grow beyond what the ledger's log has: a full disk, as SQLite sees it.
-    """
-    limit = path.with_name(f"{path.name}-wal").stat().st_size
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def plain(wire: Wire, proxy: RunningProxy) -> Wired:
@@ -140,44 +117,109 @@ def test_bill_that_cannot_be_written_is_written_later(
     wire: Wire, counted: RunningProxy, path: Path, trouble: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
     """
-    Locked, or the disk full, when an answer ends: the client has it all, a person is told once, the next request passes
-    uncounted and says so, and when the ledger is back that is told and every bill that it can know of is in it.
+    Locked, or the disk full, when an answer ends: the client has it all, a person is told once, the next requests pass and
+    say that nobody knows, and when the ledger is back that is told, and every bill is in it.
     """
     running = Streaming(wire, counted)
     with trouble(path):
-        assert running.ends().settlement == Settlement(STREAM_NUSD, "reported")
+        assert running.ends().bill.settlement == Settlement(STREAM_NUSD, "reported")
+        for _ in range(3):
+            assert plain(wire, counted).all(b"x-posthog-budget") == [b"unknown"]
         assert events(counted) == ["ledger_unavailable"]
-        assert plain(wire, counted).all(b"x-posthog-budget") == [b"unknown"]
-        assert events(counted) == ["ledger_unavailable"]
+        assert exchange(counted.port, request("GET", "/-/health")).status == 200
+    until(lambda: len(counted.announced) > 1)
+    assert counted.announced[1][1] == "the budget ledger answers again; 4 bills of $0.0002 entered"
     assert plain(wire, counted).all(b"x-posthog-budget") == [b"ok"]
 
     assert events(counted) == ["ledger_unavailable", "ledger_back"]
-    assert sorted(charged(counted)) == [PLAIN_NUSD, STREAM_NUSD]
+    assert sorted(charged(counted)) == [*[PLAIN_NUSD] * 4, STREAM_NUSD]
+
+
+@pytest.mark.parametrize("trouble", [locked, full])
+def test_call_in_flight_is_held_when_the_ledger_is_back(
+    wire: Wire, counted: RunningProxy, path: Path, trouble: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    """
+    A call that was let through meanwhile and is still running holds its money in the ledger, for the others to see.
+    """
+    with trouble(path):
+        running = Streaming(wire, counted)
+    until(lambda: len(counted.announced) > 1)
+    (hold,) = counted.ledger.holds(datetime.now(UTC))
+    assert hold.hold.ask_nusd > 0
+
+    running.ends()
+    assert charged(counted) == [STREAM_NUSD]
+
+
+def test_strict_budget_refuses_until_the_ledger_answers(wire: Wire, path: Path) -> None:
+    """
+    A lock is over soon, so the client is told to try again; a call that was running is charged, and what is free passes.
+    """
+    options: dict[str, Any] = {"budget_nusd": 10**9, "strict": True, "ledger": f"sqlite:///{path}", "grace_s": 1}
+    with running_proxy(wire.url, **options) as proxy:
+        running = Streaming(wire, proxy)
+        with locked(path):
+            got = exchange(proxy.port, request("POST", "/v1/messages", PLAIN))
+            assert (got.status, got.all(b"x-posthog-budget")) == (429, [b"unknown"])
+            assert (got.all(b"x-should-retry"), got.all(b"retry-after")) == ([b"true"], [b"5"])
+            assert running.ends().bill.settlement == Settlement(STREAM_NUSD, "reported")
+        until(lambda: len(proxy.announced) > 1)
+        assert plain(wire, proxy).status == 200
+        assert sorted(charged(proxy)) == [PLAIN_NUSD, STREAM_NUSD]
+        wire.close()
+
+
+def test_free_calls_do_not_wait_for_a_locked_ledger(wire: Wire, counted: RunningProxy, path: Path) -> None:
+    """
+    The loop asks the ledger without a wait, so they read where the budgets stand although another process writes.
+    """
+    assert isinstance(counted.books, SqliteLedger)
+    assert counted.books._db.execute("PRAGMA busy_timeout").fetchone() == (0,)
+    plain(wire, counted)
+    with locked(path):
+        for _ in range(3):
+            with End.to(counted.port) as client:
+                client.send(request("GET", "/v1/models"))
+                upstream = wire.accept()
+                upstream.message()
+                upstream.send(closing(JSON))
+                assert client.message().all(b"x-posthog-budget") == [b"ok"]
+    assert counted.announced == []
 
 
 def test_bill_is_written_at_the_end_where_nobody_asks_again(wire: Wire, path: Path) -> None:
     """
-    The same where no request comes any more: it is written when the proxy closes.
+    The same where no request comes any more: it is written when the proxy closes, which waits for a lock that ends.
     """
     settings = Settings(port=0, upstream=wire.url, budget_nusd=10**9, ledger=f"sqlite:///{path}")
     announced: list[str] = []
-    accounts = open_accounts(settings, lambda event, _text: announced.append(event))
+    till = open_till(settings, lambda event, _text: announced.append(event))
     now = datetime.now(UTC)
-    ask = accounts.billing.ask("req_1", Caller("x", idle_prone=False), (), Facts(model=MODEL), 9, "", now)
-    _, (account,) = accounts.post((), (ask,))
-    with locked(path):
-        accounts.post((accounts.billing.bill(account, "unreachable", None, (), now),), ())
-    accounts.close()
+
+    async def story() -> None:
+        caller, facts = Caller("x", idle_prone=False), Facts(model=MODEL)
+        request = ReservationRequest("req_1", caller, (), facts, 9, "", now)
+        reservation = await till.open(request, alone=True)
+        lock.enter_context(locked(path))
+        assert (await till.look(None, (), now)).status == "ok"
+        till.close(reservation, Ending("unreachable", sent=False), now, lambda _: None)
+        await until_in_loop(lambda: till.condition.trouble)
+
+    with ExitStack() as lock:
+        asyncio.run(story())
+        closing_proxy = threading.Thread(target=lambda: till.outside_loop(till.shut()))
+        closing_proxy.start()
+    closing_proxy.join()
     ledger = open_ledger(f"sqlite:///{path}")
 
-    assert (announced, ledger.holds(now), len(ledger.charges())) == (["ledger_unavailable"], (), 1)
+    assert (announced, ledger.holds(now), len(ledger.charges())) == (["ledger_unavailable", "ledger_back"], (), 1)
     ledger.close()
 
 
 def test_ledger_that_is_deleted_under_a_running_request(wire: Wire, counted: RunningProxy, path: Path) -> None:
     """
-    Its hold is gone with the file: the answer is whole, the bill that is nowhere is said with its amount, and what comes
-    next counts in the new file.
+    Its hold is gone with the file: the answer is whole, and its bill counts in the new file, as does what comes next.
     """
     running = Streaming(wire, counted)
     for one in path.parent.glob("l.db*"):
@@ -185,9 +227,8 @@ def test_ledger_that_is_deleted_under_a_running_request(wire: Wire, counted: Run
     running.ends()
     plain(wire, counted)
 
-    ((event, words),) = counted.announced
-    assert (event, words.split(" of ")[0]) == ("charge_lost", "$0.000152 (reported)")
-    assert charged(counted) == [PLAIN_NUSD]
+    assert counted.announced == []
+    assert charged(counted) == [STREAM_NUSD, PLAIN_NUSD]
 
 
 class Clock:
@@ -234,7 +275,7 @@ def test_clock_that_jumps_under_a_running_request(wire: Wire, path: Path, jumps_
         then = DEFAULT.key("", clock())
         next_status = 429 if then == november else plain(wire, proxy).status
 
-        assert (done.outcome, done.settlement) == ("ok", Settlement(STREAM_NUSD, "reported"))
+        assert (done.answer.outcome, done.bill.settlement) == ("ok", Settlement(STREAM_NUSD, "reported"))
         assert next_status == (429 if then == november else 200)
         assert proxy.ledger.balance(november, clock()) == Balance(settled_nusd=STREAM_NUSD)
         if then != november:

@@ -6,17 +6,18 @@ import json
 import resource
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from savemode_cli.captures.store import CaptureStore
 from savemode_cli.ledgers import open_ledger
-from tests.cli.processes import Running, post, savemode, serving
-from tests.faults.asked import BEGUN, ENDED, EVENTS, PLAIN, STREAM, STREAM_NUSD
-from tests.proxy.wire import CutShort, End, Wire, request
-from tests.streams import answers
-from tests.upstream import Upstream, reply
-from tests.waiting import until
+from tests.support.asked import BEGUN, ENDED, EVENTS, PLAIN, PLAIN_NUSD, STREAM, STREAM_NUSD
+from tests.support.processes import Running, post, savemode, serving
+from tests.support.streams import answers
+from tests.support.upstream import Upstream, reply
+from tests.support.waiting import until
+from tests.support.wire import CutShort, End, Wire, request
 
 REST = ENDED[len(BEGUN) :]
 TROUBLES = ("ledger_unavailable", "captures_unavailable", "events_file_trouble")
@@ -54,7 +55,7 @@ def kept(folder: Path) -> tuple[list[tuple[int, str]], int, list[int]]:
     What a proxy has left behind: its charges with their basis, how many captures, the status of each event.
     """
     ledger = open_ledger(f"sqlite:///{folder}/ledger.db")
-    charges = [(charge.nusd, charge.basis) for charge in ledger.charges()]
+    charges: list[tuple[int, str]] = [(charge.nusd, charge.basis) for charge in ledger.charges()]
     ledger.close()
     store = CaptureStore.open(folder / "captures")
     captures = len(list(store.rows()))
@@ -78,7 +79,7 @@ def test_stopped_in_mid_stream(wire: Wire, tmp_path: Path, number: signal.Signal
         client.close()
 
     assert kept(tmp_path) == ([(STREAM_NUSD, "reported")], 1, [200])
-    assert server.err.all().endswith("savemode stopped")
+    assert "\nsavemode stopped\nsavemode receipt\n" in server.err.all()
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]])
@@ -110,17 +111,17 @@ def test_hold_of_a_killed_proxy_is_shown_and_freed(wire: Wire, tmp_path: Path) -
         assert server.end(signal.SIGKILL) == -signal.SIGKILL
         client.close()
 
-    def shown() -> dict[str, object]:
-        said: dict[str, object] = json.loads(savemode("budget", "show", "--json", "--ledger", ledger).stdout)
+    def shown() -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(savemode("budget", "show", "--json", "--ledger", ledger).stdout)
         return said
 
     before = shown()
-    (hold,) = before["holds"]  # type: ignore[misc]
-    released = savemode("budget", "release", hold["id"], "--ledger", ledger)  # type: ignore[index]
+    (hold,) = before["holds"]
+    released = savemode("budget", "release", hold["id"], "--ledger", ledger)
     after = shown()
 
     assert released.returncode == 0, released.stderr
-    assert hold["ask_nusd"] > 0  # type: ignore[index]
+    assert hold["ask_nusd"] > 0
     assert after["holds"] == []
 
 
@@ -141,7 +142,7 @@ def limited(server: Running, size: int) -> None:
 def test_disk_that_is_full_for_everything(upstream: Upstream, tmp_path: Path) -> None:
     """
     Ledger, captures and events cannot be written, all at once: every request passes, each trouble is said once, and when
-    there is room again all three go on.
+    there is room again all three go on. The ledger then has every bill.
     """
     upstream.script = answers(reply())
     with serving(upstream.url, *options(tmp_path)) as (server, url):
@@ -153,8 +154,8 @@ def test_disk_that_is_full_for_everything(upstream: Upstream, tmp_path: Path) ->
         for event in TROUBLES:
             server.err.wait_for(event)
         limited(server, resource.RLIM_INFINITY)
+        server.err.wait_for("ledger_back: the budget ledger answers again; 20 bills of ")
         assert post(url, PLAIN)[0] == 200
-        server.err.wait_for("ledger_back")
         server.err.wait_for("captures_resumed")
         assert server.end() == 0
 
@@ -162,6 +163,6 @@ def test_disk_that_is_full_for_everything(upstream: Upstream, tmp_path: Path) ->
     assert [said.count(f"WARNING {event}") for event in TROUBLES] == [1, 1, 1]
     assert "Traceback" not in said
     charges, captures, statuses = kept(tmp_path)
-    assert len(charges) >= 2
+    assert charges == [(PLAIN_NUSD, "reported")] * 22
     assert captures >= 2
     assert len(statuses) >= 2

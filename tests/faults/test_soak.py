@@ -9,7 +9,10 @@ import pytest
 
 from tests.benchmarks.soak import KINDS, allow_sockets, at_the_cap, soak
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process holds on to is read from /proc")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sys.platform != "linux", reason="what a process holds on to is read from /proc"),
+]
 
 
 def test_requests_of_every_kind_leave_nothing_behind() -> None:

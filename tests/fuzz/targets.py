@@ -9,24 +9,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from savemode_cli.core.body_replay import BodyReplay, judged
-from savemode_cli.core.caller import PRODUCTS, Caller, read_caller, read_route
+from savemode_cli.core.cache.prompt import prompt_of
 from savemode_cli.core.errors import BadHeader, BadInput
-from savemode_cli.core.messages import facts, order_errors
-from savemode_cli.core.pricing import PriceTable
-from savemode_cli.core.prompt import prompt_of
-from savemode_cli.core.recorded import Wanted
-from savemode_cli.core.replay import rates_by, replay_session, summed
-from savemode_cli.core.transform import Policy, revert, transform
-from savemode_cli.core.usage import UsageMeter
-from savemode_cli.readers.bodies import calls
-from savemode_cli.readers.files import Kind, kind_of
+from savemode_cli.core.money.pricing import PriceTable
+from savemode_cli.core.replay.bodies import BodyReplay, judged
+from savemode_cli.core.replay.rates import RequestRates
+from savemode_cli.core.replay.recording import Wanted
+from savemode_cli.core.replay.report import summed
+from savemode_cli.core.replay.sessions import replay_session
+from savemode_cli.core.upgrade.edits import revert
+from savemode_cli.core.upgrade.policy import Policy
+from savemode_cli.core.upgrade.transform import transform
+from savemode_cli.core.wire.caller import Caller, read_caller
+from savemode_cli.core.wire.facts import facts
+from savemode_cli.core.wire.messages import order_errors
+from savemode_cli.core.wire.meter import UsageMeter
+from savemode_cli.core.wire.products import PRODUCTS
+from savemode_cli.core.wire.route import read_route
+from savemode_cli.readers.answers import Ids
 from savemode_cli.readers.problems import Problems
-from savemode_cli.readers.transcripts import Ids, groups, read_group
+from savemode_cli.readers.transcript_files import groups
+from savemode_cli.readers.transcripts import read_group
 from tests.builders import a_price
+from tests.support.reading import calls, format_of
 
 _PERSON = Caller("posthog_code", idle_prone=True)
-_TYPES = ("application/json", "text/event-stream", "text/event-stream; charset=utf-8", "text/html", "")
 _ENCODINGS = ("", "gzip", "br", "zstd", "deflate", "gzip, br", "identity", "x")
 _SMALL = 1 << 20
 
@@ -54,19 +61,20 @@ def meter(data: bytes) -> None:
     """
     if len(data) < 2:
         return
-    kind, coding = _TYPES[data[0] % len(_TYPES)], _ENCODINGS[(data[0] // 8) % len(_ENCODINGS)]
+    coding = _ENCODINGS[data[0] % len(_ENCODINGS)]
     step, body = 1 + data[1] % 64, data[2:]
-    whole, pieces = (UsageMeter(kind, coding, max_decoded_bytes=_SMALL, max_event_bytes=_SMALL) for _ in range(2))
+    whole, pieces = (
+        UsageMeter(content_encoding=coding, max_decoded_bytes=_SMALL, max_event_bytes=_SMALL) for _ in range(2)
+    )
     whole.feed(body)
     whole.close()
     for start in range(0, len(body), step):
         pieces.feed(body[start : start + step])
     pieces.close()
-    assert (whole.usage, whole.final, whole.broken) == (pieces.usage, pieces.final, pieces.broken), (
-        "chunks do not matter"
-    )
+    says, said = ((one.usage, one.final, one.broken, one.silent) for one in (whole, pieces))
+    assert says == said, "chunks do not matter"
     assert whole.emitted_chars == pieces.emitted_chars, "chunks do not matter"
-    assert whole.usage is None or min(whole.usage.input_tokens, whole.usage.output_tokens) >= 0, (
+    assert whole.usage is None or min(whole.usage.tokens.input, whole.usage.tokens.output) >= 0, (
         "counts are not negative"
     )
 
@@ -103,21 +111,23 @@ def recorded(data: bytes) -> None:
         file.write(data)
         file.flush()
         path, problems = Path(file.name), Problems()
-        kind_of(path)
+        format_of(path)
         (group,) = groups([path])
         session = read_group(group, Ids(), problems)
         sessions = [replay_session(session, _RATES, Wanted(), idle_prone=True)]
         bodies = BodyReplay(_RATES, Wanted())
-        for kind in _KINDS:
-            for call in calls(path, kind, problems):
+        for name in _FORMATS:
+            for call in calls(path, name, problems):
                 bodies.feed(judged(call, Policy("always"), "posthog_code", PRODUCTS), Policy("product"))
     done = summed([*(one for one in sessions if one is not None), *bodies.sessions])
-    cached = {one.kinds.read_tokens + one.kinds.write_5m_tokens + one.kinds.write_1h_tokens for one in done.estimates}
+    cached = {
+        one.tokens.read_tokens + one.tokens.write_5m_tokens + one.tokens.write_1h_tokens for one in done.estimates
+    }
     assert len(cached) <= 1, "every policy has the same prompts"
 
 
-_KINDS: tuple[Kind, ...] = ("bodies", "body", "har")
-_RATES = rates_by(PriceTable([a_price()]))
+_FORMATS = ("bodies", "body", "har")
+_RATES = RequestRates(PriceTable([a_price()]))
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

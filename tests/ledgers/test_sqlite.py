@@ -1,24 +1,29 @@
 """
-What can go wrong with a file: locked, damaged, gone, replaced, read-only, full, foreign, from the future.
+What can go wrong with a file: locked, damaged, deleted, replaced, read-only, full, foreign, newer.
 """
 
 import fcntl
 import logging
 import os
+import resource
 import socket
 import sqlite3
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from savemode_cli.core.admission import Allowed, Balance, Hold
-from savemode_cli.core.budget import Budget, limit_of
-from savemode_cli.core.errors import LedgerUnavailable
+from savemode_cli import database
+from savemode_cli.core.budget.admission import Allowed, Balance, Hold
+from savemode_cli.core.budget.budget import Budget, limit_of
+from savemode_cli.core.budget.ledger import Reserve, reserve, settle
+from savemode_cli.core.errors import LedgerBusy, LedgerUnavailable
 from savemode_cli.ledgers import sqlite_file
 from savemode_cli.ledgers.sqlite import SqliteLedger
 from savemode_cli.ledgers.sqlite_file import APPLICATION_ID, MIGRATIONS
@@ -29,7 +34,7 @@ LIMIT = limit_of(Budget("b", 1000), "", NOW)
 
 def nothing_is_forbidden() -> bool:
     """
-    Whether permissions do not bind us, as they do not bind root (unless a capability was taken from it).
+    Whether file permissions do not apply to this process, as for root with all capabilities.
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o500)
@@ -42,7 +47,7 @@ needs_permissions = pytest.mark.skipif(nothing_is_forbidden(), reason="nothing i
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """
-    Where the ledger is.
+    The path of the ledger.
     """
     return tmp_path / "ledgers" / "ledger.db"
 
@@ -50,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def ledger(path: Path) -> Iterator[SqliteLedger]:
     """
-    A new ledger that waits for nobody.
+    A new ledger that does not wait for other processes.
     """
     made = SqliteLedger(path, busy_s=0)
     yield made
@@ -61,21 +66,21 @@ def spend(ledger: SqliteLedger, hold_id: str, nusd: int = 10) -> None:
     """
     One request.
     """
-    decision = ledger.reserve(Hold(hold_id, (LIMIT.key,), nusd, NOW + timedelta(minutes=10)), [LIMIT], NOW)
+    decision = reserve(ledger, Hold(hold_id, (LIMIT.key,), nusd, NOW + timedelta(minutes=10)), [LIMIT], NOW)
     assert isinstance(decision, Allowed)
-    assert ledger.settle(hold_id, nusd, "reported", NOW) == "charged"
+    assert settle(ledger, hold_id, nusd, "reported", NOW) == "charged"
 
 
 def spent(ledger: SqliteLedger) -> int:
     """
-    By all requests.
+    The amount spent by all requests.
     """
     return ledger.balance(LIMIT.key, NOW).settled_nusd
 
 
 def fails(call: Callable[[], object], *words: str) -> LedgerUnavailable:
     """
-    The call says that the ledger is unavailable, in these words, and what to do.
+    The call raises LedgerUnavailable with these words and a hint.
     """
     with pytest.raises(LedgerUnavailable) as error:
         call()
@@ -86,7 +91,7 @@ def fails(call: Callable[[], object], *words: str) -> LedgerUnavailable:
 
 def test_schema(path: Path, ledger: SqliteLedger) -> None:
     """
-    The first migration as text: one that was released is never edited, a change to it shows here.
+    The schema after all migrations. A released migration is never edited, and this test shows a change to one.
     """
     spend(ledger, "h")
     with sqlite3.connect(path) as db:
@@ -97,11 +102,13 @@ def test_schema(path: Path, ledger: SqliteLedger) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
     db.close()
 
-    assert (len(MIGRATIONS), 1) == (version, version)
+    assert (len(MIGRATIONS), 5) == (version, version)
     assert objects == [
         ("index", "counted_holds"),
-        *(("table", name) for name in ("allowance", "balances", "budgets", "charges", "holds")),
-        *(("trigger", f"charges_no_{verb}") for verb in ("delete", "update")),
+        *(("table", name) for name in ("allowance", "allowances", "balances", "budget_terms", "budgets")),
+        *(("table", name) for name in ("charges", "holds", "outstanding", "personal_limits", "rolling_charges")),
+        *(("trigger", f"charges_{what}") for what in ("no_delete", "no_update", "rolling")),
+        *(("trigger", f"holds_{verb}") for verb in ("delete", "insert", "release")),
     ]
     assert charge == [(1, "h", 0, LIMIT.key, 10, "reported", "", "2026-11-24T12:00:00.000000+00:00", 0)]
 
@@ -109,7 +116,7 @@ def test_schema(path: Path, ledger: SqliteLedger) -> None:
 @pytest.mark.parametrize("statement", ["DELETE FROM charges", "UPDATE charges SET nusd = 0"])
 def test_charges_are_only_ever_added(path: Path, ledger: SqliteLedger, statement: str) -> None:
     """
-    The record of what was charged cannot be rewritten, not even by hand.
+    Charges cannot be changed or deleted, not even with SQL.
     """
     spend(ledger, "h")
     db = sqlite3.connect(path)
@@ -118,9 +125,9 @@ def test_charges_are_only_ever_added(path: Path, ledger: SqliteLedger, statement
     db.close()
 
 
-def test_it_is_kept(path: Path) -> None:
+def test_charges_are_stored(path: Path) -> None:
     """
-    What one process charged, the next one finds.
+    Charges of one process are visible to the next.
     """
     for number in range(3):
         ledger = SqliteLedger(path)
@@ -131,7 +138,7 @@ def test_it_is_kept(path: Path) -> None:
 
 def test_private(path: Path, ledger: SqliteLedger) -> None:
     """
-    Folder 0700, and 0600 for the file and what SQLite puts beside it.
+    Mode 0700 for the folder, and 0600 for the file and SQLite's files next to it.
     """
     spend(ledger, "h")
     modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
@@ -142,7 +149,7 @@ def test_private(path: Path, ledger: SqliteLedger) -> None:
 
 def test_made_private(path: Path) -> None:
     """
-    A ledger that others can read, copied from a backup perhaps, no longer can be once it is opened.
+    A ledger that other users can read, for example a copy from a backup, becomes private when it is opened.
     """
     SqliteLedger(path).close()
     path.chmod(0o644)
@@ -154,7 +161,7 @@ def test_made_private(path: Path) -> None:
 @pytest.mark.parametrize("ending", ["", "-wal", "-shm"])
 def test_symbolic_link(path: Path, tmp_path: Path, ending: str) -> None:
     """
-    A link may lead anywhere; what it leads to is not touched.
+    The target of a link is not touched.
     """
     path.parent.mkdir()
     target = tmp_path / "target"
@@ -167,11 +174,11 @@ def test_symbolic_link(path: Path, tmp_path: Path, ending: str) -> None:
 
 def test_folder_open_to_all(path: Path) -> None:
     """
-    Where anybody may replace the file, a cap is no cap.
+    If every user can replace the file, a cap has no effect.
     """
     path.parent.mkdir()
     path.parent.chmod(0o777)
-    fails(lambda: SqliteLedger(path), "anybody may replace files")
+    fails(lambda: SqliteLedger(path), "every user can replace files")
 
     path.parent.chmod(0o1777)
     SqliteLedger(path).close()
@@ -179,7 +186,7 @@ def test_folder_open_to_all(path: Path) -> None:
 
 def test_not_a_file(path: Path) -> None:
     """
-    A folder and a socket are no ledgers.
+    A folder and a socket are not ledgers.
     """
     path.mkdir(parents=True)
     fails(lambda: SqliteLedger(path), "not a regular file")
@@ -192,7 +199,7 @@ def test_not_a_file(path: Path) -> None:
 
 def test_folder_is_a_file(tmp_path: Path) -> None:
     """
-    There is no place for the file.
+    The file cannot be created.
     """
     (tmp_path / "file").write_text("")
 
@@ -202,7 +209,7 @@ def test_folder_is_a_file(tmp_path: Path) -> None:
 @needs_permissions
 def test_read_only_folder(path: Path) -> None:
     """
-    Nothing can be created there.
+    The file cannot be created.
     """
     path.parent.mkdir(mode=0o500)
 
@@ -212,42 +219,43 @@ def test_read_only_folder(path: Path) -> None:
 @needs_permissions
 def test_read_only_file(path: Path) -> None:
     """
-    Nothing can be written to it; said when it is opened, where SQLite itself would go on for reading only.
+    The error comes when the file is opened. SQLite itself would open it read-only.
     """
     SqliteLedger(path).close()
     path.chmod(0o400)
 
-    fails(lambda: SqliteLedger(path), "cannot open the ledger", "may not be written")
+    fails(lambda: SqliteLedger(path), "cannot open the ledger", "not writable")
 
 
-def test_file_of_somebody_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_of_another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The same, where the system says so to root as well.
+    The same, on systems where this applies to root too.
     """
     SqliteLedger(path).close()
     monkeypatch.setattr(os, "access", lambda *_: False)
 
-    fails(lambda: SqliteLedger(path), "cannot open the ledger", "may not be written")
+    fails(lambda: SqliteLedger(path), "cannot open the ledger", "not writable")
 
 
 def test_becomes_read_only(ledger: SqliteLedger) -> None:
     """
-    As on a file system that was remounted: balances are still read, nothing is held.
+    For example after the file system was remounted: balances can be read, and holds cannot be written.
     """
     spend(ledger, "h")
     ledger._db.execute("PRAGMA query_only = ON")
 
-    fails(lambda: spend(ledger, "i"), "cannot reserve in the ledger", "may not be written")
+    fails(lambda: spend(ledger, "i"), "cannot reserve in the ledger", "not writable")
     assert spent(ledger) == 10
 
 
 def test_locked_by_another_process(path: Path, ledger: SqliteLedger) -> None:
     """
-    Says so after the busy timeout, and works again afterwards.
+    The error comes after the busy timeout, and the ledger works again afterwards.
     """
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    fails(lambda: spend(ledger, "h"), "another process keeps it locked")
+    for call in (lambda: spend(ledger, "h"), ledger.check):
+        assert isinstance(fails(call, "another process keeps it locked"), LedgerBusy)
     assert spent(ledger) == 0
 
     other.execute("ROLLBACK")
@@ -259,26 +267,27 @@ def test_locked_by_another_process(path: Path, ledger: SqliteLedger) -> None:
 @pytest.mark.parametrize("busy_s", [0, 0.03])
 def test_another_process_never_ends_opening(path: Path, busy_s: float) -> None:
     """
-    Opening waits its turn, and not for ever.
+    Opening waits for other processes for a limited time.
     """
     path.parent.mkdir()
     handle = os.open(path.parent, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
 
-    fails(lambda: SqliteLedger(path, busy_s=busy_s), "another process keeps it locked")
+    error = fails(lambda: SqliteLedger(path, busy_s=busy_s), "another process keeps it locked")
+    assert isinstance(error, LedgerBusy)
     os.close(handle)
     SqliteLedger(path, busy_s=busy_s).close()
 
 
 def test_not_a_database(path: Path) -> None:
     """
-    Somebody's notes stay what they are.
+    Another kind of file is not changed.
     """
     path.parent.mkdir()
     path.write_text("buy milk\n" * 1000)
     path.chmod(0o644)
 
-    error = fails(lambda: SqliteLedger(path), "not a SQLite database")
+    error = fails(lambda: SqliteLedger(path), "not an SQLite database")
     assert f"mv {path} {path}.old" in error.hint
     assert path.read_text().startswith("buy milk")
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
@@ -287,7 +296,7 @@ def test_not_a_database(path: Path) -> None:
 @pytest.mark.parametrize("statement", ["CREATE TABLE music (name)", "PRAGMA user_version = 7"])
 def test_database_of_another_program(path: Path, statement: str) -> None:
     """
-    Is refused before anything is written to it, its journal mode included.
+    It is refused before anything is written to it, including its journal mode.
     """
     path.parent.mkdir()
     with sqlite3.connect(path) as db:
@@ -301,7 +310,7 @@ def test_database_of_another_program(path: Path, statement: str) -> None:
 
 def test_newer_schema(path: Path) -> None:
     """
-    A ledger from a newer version is left alone, in friendly words.
+    A ledger of a newer version is not changed, and the error says so.
     """
     SqliteLedger(path).close()
     with sqlite3.connect(path) as db:
@@ -314,32 +323,92 @@ def test_newer_schema(path: Path) -> None:
 
 def test_migration(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    An older file is brought up to date and keeps its content; a migration that fails leaves it as it was.
+    An older file is migrated and keeps its content; a failed migration changes nothing.
     """
     ledger = SqliteLedger(path)
     spend(ledger, "h")
     ledger.close()
 
-    def m002_fails(db: sqlite3.Connection) -> None:
+    def fails_halfway(db: sqlite3.Connection) -> None:
         db.execute("CREATE TABLE later (one)")
         db.execute("INSERT INTO nowhere VALUES (1)")
 
-    def m002_works(db: sqlite3.Connection) -> None:
+    def works(db: sqlite3.Connection) -> None:
         db.execute("CREATE TABLE later (two)")
 
-    monkeypatch.setattr(sqlite_file, "MIGRATIONS", (*MIGRATIONS, m002_fails))
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", (*MIGRATIONS, fails_halfway))
     fails(lambda: SqliteLedger(path), "nowhere")
-    monkeypatch.setattr(sqlite_file, "MIGRATIONS", (*MIGRATIONS, m002_works))
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", (*MIGRATIONS, works))
     ledger = SqliteLedger(path)
     assert spent(ledger) == 10
-    assert ledger._db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert ledger._db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
     assert ledger._db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     ledger.close()
 
 
+def old_hold(db: sqlite3.Connection, hold_id: str, key: str, expires_at: datetime, released: int = 0) -> None:
+    """
+    A hold of 10 as the first schema stores it.
+    """
+    values = (hold_id, 0, key, 10, expires_at.isoformat(timespec="microseconds"), "m", 0, released)
+    db.execute("INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def test_holds_of_an_older_file_count(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The sums of open holds are correct after the migration, and after an older savemode with the same file open writes to
+    it.
+    """
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", MIGRATIONS[:1])
+    SqliteLedger(path).close()
+    monkeypatch.undo()
+    other = sqlite3.connect(path, isolation_level=None)
+    for number, released in enumerate((0, 0, 1)):
+        old_hold(other, f"h{number}", "k", NOW, released)
+    old_hold(other, "later", "k", NOW + timedelta(minutes=1))
+    ledger = SqliteLedger(path)
+    assert ledger.balances(NOW) == {"k": Balance(0, 20, 10)}
+
+    old_hold(other, "new", "k", NOW)
+    other.execute("UPDATE holds SET released = 1 WHERE hold_id = 'h0' AND released = 0")
+    other.execute("DELETE FROM holds WHERE hold_id IN ('h1', 'h2')")
+    other.close()
+    assert ledger.balances(NOW) == {"k": Balance(0, 10, 10)}
+    ledger.close()
+
+
+def test_abandoned_holds_cost_a_request_nothing(ledger: SqliteLedger) -> None:
+    """
+    SQLite does the same work for a request with 2,000 expired holds as with none.
+    """
+    spend(ledger, "warm")
+
+    def instructions() -> int:
+        count = 0
+
+        def counted() -> int:
+            nonlocal count
+            count += 1
+            return 0
+
+        ledger._db.set_progress_handler(counted, 10)
+        spend(ledger, f"h{len(ledger.charges())}", 0)
+        ledger._db.set_progress_handler(None, 0)
+        return count
+
+    alone = instructions()
+    hold = Hold("abandoned", (LIMIT.key,), 0, NOW - timedelta(minutes=10))
+    for first in range(0, 2_000, 500):
+        ledger.post((), [Reserve(replace(hold, id=f"a{n}"), (), NOW) for n in range(first, first + 500)])
+
+    assert len(ledger.holds(NOW)) == 2_000
+    assert instructions() < 1.5 * alone
+
+
 def test_pages_of_a_new_file_are_small(path: Path) -> None:
     """
-    Half of the usual size, for each commit writes whole ones; a file that has others keeps them, and is a ledger too.
+    Half of the default size, because each commit writes whole pages; a file with other pages keeps them and is a valid
+    ledger.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with sqlite3.connect(path) as db:
@@ -360,7 +429,7 @@ def test_pages_of_a_new_file_are_small(path: Path) -> None:
 
 def test_budget_dropped_while_it_is_read(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Whoever reads the budgets while another thread of this process drops one does not keep it for good.
+    A thread that reads the budgets while another one drops a budget does not keep the dropped one.
     """
     ledger.set_budget(Budget("default", 5))
     begun = ledger._transaction
@@ -379,7 +448,7 @@ def test_budget_dropped_while_it_is_read(ledger: SqliteLedger, monkeypatch: pyte
 
 def test_failed_commit_is_undone_and_explained(ledger: SqliteLedger) -> None:
     """
-    What only the end of a transaction finds out is said in the same words, and nothing of it stays.
+    An error at the end of a transaction is explained like any other, and the transaction is rolled back.
     """
     ledger._db.execute("PRAGMA foreign_keys = ON")
     ledger._db.execute("CREATE TABLE parents (id INTEGER PRIMARY KEY)")
@@ -398,7 +467,7 @@ def test_failed_commit_is_undone_and_explained(ledger: SqliteLedger) -> None:
 
 def test_full_disk(ledger: SqliteLedger) -> None:
     """
-    Nothing of the request that did not fit is kept, and once there is room it goes on.
+    A request that does not fit changes nothing, and the ledger works again when there is space.
     """
     spend(ledger, "h")
     pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
@@ -406,17 +475,53 @@ def test_full_disk(ledger: SqliteLedger) -> None:
     long_key = "k" * 20_000
     hold = Hold("big", (long_key,), 1, NOW + timedelta(minutes=10))
 
-    error = fails(lambda: ledger.reserve(hold, [], NOW), "the disk is full")
-    assert "make room" in error.hint
+    error = fails(lambda: reserve(ledger, hold, [], NOW), "the disk is full")
+    assert not isinstance(error, LedgerBusy)
+    assert "free some space" in error.hint
     assert ledger.balance(long_key, NOW) == Balance()
     ledger._db.execute("PRAGMA max_page_count = 100000")
-    ledger.reserve(hold, [], NOW)
+    reserve(ledger, hold, [], NOW)
     assert ledger.balance(long_key, NOW) == Balance(held_nusd=1)
+
+
+def test_check_writes(path: Path, ledger: SqliteLedger) -> None:
+    """
+    It fails if nothing can be written, even if a transaction without a change would succeed; it changes no version.
+    """
+    spend(ledger, "h")
+    log = path.with_name("ledger.db-wal")
+    before = log.stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before, limits[1]))
+    try:
+        fails(ledger.check, "cannot write the ledger")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    ledger.check()
+
+    assert log.stat().st_size > before
+    assert ledger._db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    assert spent(ledger) == 10
+
+
+def test_opening_waits_longer_than_calls(path: Path) -> None:
+    """
+    Calls of a proxy do not wait, because its event loop makes them; opening waits, because it happens before the loop
+    starts.
+    """
+    path.parent.mkdir()
+    handle = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    threading.Timer(0.05, os.close, (handle,)).start()
+    ledger = SqliteLedger(path, busy_s=0, opening_s=60)
+
+    assert ledger._db.execute("PRAGMA busy_timeout").fetchone() == (0,)
+    ledger.close()
 
 
 def damage(path: Path, how: str) -> None:
     """
-    Break a ledger that nobody has open.
+    Damage a ledger that no process has open.
     """
     with path.open("r+b") as file:
         if how == "garbage":
@@ -429,7 +534,7 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["garbage", "truncated"])
 def test_damaged_file(path: Path, how: str) -> None:
     """
-    Damage is said, at the latest by the call that meets it.
+    Damage is reported, at the latest by the call that reads the damaged part.
     """
     ledger = SqliteLedger(path)
     for number in range(50):
@@ -449,9 +554,9 @@ def test_damaged_file(path: Path, how: str) -> None:
     assert "mv " in error.hint
 
 
-def test_deleted_under_us(path: Path, ledger: SqliteLedger, caplog: pytest.LogCaptureFixture) -> None:
+def test_deleted_while_it_is_open(path: Path, ledger: SqliteLedger, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The next call goes on in a new file, together with everybody else, and says that earlier spend is not in it.
+    The next call uses a new file, which it shares with other processes, and logs that earlier spend is not in it.
     """
     spend(ledger, "h")
     path.unlink()
@@ -469,7 +574,7 @@ def test_deleted_under_us(path: Path, ledger: SqliteLedger, caplog: pytest.LogCa
 
 def test_deleted_with_its_folder(path: Path, ledger: SqliteLedger) -> None:
     """
-    Both are made anew.
+    Both are created again.
     """
     for one in path.parent.iterdir():
         one.unlink()
@@ -481,7 +586,7 @@ def test_deleted_with_its_folder(path: Path, ledger: SqliteLedger) -> None:
 
 def test_deleted_and_no_place_for_a_new_one(path: Path, ledger: SqliteLedger) -> None:
     """
-    Unavailable as long as that lasts, and no longer.
+    The ledger is unavailable until a file can be created.
     """
     path.unlink()
     path.mkdir()
@@ -493,9 +598,9 @@ def test_deleted_and_no_place_for_a_new_one(path: Path, ledger: SqliteLedger) ->
     assert spent(ledger) == 10
 
 
-def test_replaced_under_us(path: Path, tmp_path: Path, ledger: SqliteLedger) -> None:
+def test_replaced_while_it_is_open(path: Path, tmp_path: Path, ledger: SqliteLedger) -> None:
     """
-    The new file is read as it is: the log of the old one, which lies there still, is not played back over it.
+    The new file is read as it is: the old file's log, which is still there, is not applied to it.
     """
     for number in range(20):
         spend(ledger, f"h{number}")
@@ -511,9 +616,9 @@ def test_replaced_under_us(path: Path, tmp_path: Path, ledger: SqliteLedger) -> 
 
 def test_deleted_while_it_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A file that vanishes before it is known is not counted in.
+    A file that is deleted while it is opened is not used.
     """
-    migrate = sqlite_file.migrate
+    migrate = database.migrate
 
     def migrate_and_delete(db: sqlite3.Connection, *what: object) -> None:
         migrate(db, *what)  # type: ignore[arg-type]
@@ -526,17 +631,17 @@ def test_deleted_while_it_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_settle_after_the_file_was_deleted(path: Path, ledger: SqliteLedger) -> None:
     """
-    The hold is gone with the file; the caller hears that nothing was charged.
+    The hold is deleted with the file; the result says that nothing was charged.
     """
-    ledger.reserve(Hold("h", (LIMIT.key,), 10, NOW + timedelta(minutes=10)), [LIMIT], NOW)
+    reserve(ledger, Hold("h", (LIMIT.key,), 10, NOW + timedelta(minutes=10)), [LIMIT], NOW)
     path.unlink()
 
-    assert ledger.settle("h", 10, "reported", NOW) == "unknown"
+    assert settle(ledger, "h", 10, "reported", NOW) == "unknown"
 
 
 def test_interrupted_transaction_is_rolled_back(ledger: SqliteLedger) -> None:
     """
-    Whatever is raised inside, the next call starts clean.
+    After any exception in a transaction, the next call works normally.
     """
 
     def interrupted() -> None:
@@ -553,7 +658,7 @@ def test_interrupted_transaction_is_rolled_back(ledger: SqliteLedger) -> None:
 
 def test_closed(ledger: SqliteLedger) -> None:
     """
-    Closing twice is harmless; using it afterwards is said.
+    Closing twice does nothing; using a closed ledger is an error.
     """
     ledger.close()
     ledger.close()

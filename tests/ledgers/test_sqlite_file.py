@@ -1,5 +1,5 @@
 """
-The words for what a disk can say, and the migrations; the rest of the file is tested through the ledger in `test_sqlite`.
+The explanations of errors, and the migrations. `test_sqlite` tests the rest of the file through the ledger.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ PATH = Path("ledgers/ledger.db")
 
 def test_migrations_are_numbered() -> None:
     """
-    Each says which step it is: the file's version is how many of them it has.
+    Each name contains its number, because the file's version is the number of applied migrations.
     """
     assert [one.__name__[:5] for one in MIGRATIONS] == [f"m{number:03}_" for number in range(1, len(MIGRATIONS) + 1)]
 
@@ -23,17 +23,17 @@ def test_migrations_are_numbered() -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("SQLITE_IOERR_SHORT_READ", "shorter than it was"),
-        ("SQLITE_IOERR_WRITE", "the disk answers with errors"),
+        ("SQLITE_IOERR_SHORT_READ", "truncated"),
+        ("SQLITE_IOERR_WRITE", "the disk reports errors"),
         ("SQLITE_CANTOPEN", "cannot be opened"),
-        ("SQLITE_PERM", "may not be opened"),
+        ("SQLITE_PERM", "permission to open it is denied"),
         ("SQLITE_LOCKED_SHAREDCACHE", "keeps it locked"),
         ("SQLITE_CONSTRAINT", "as SQLite says it"),
     ],
 )
 def test_diagnosis(code: str, words: str) -> None:
     """
-    Result codes that are hard to bring about have their words too.
+    Result codes that are difficult to cause are explained too.
     """
     error = sqlite3.OperationalError("as SQLite says it")
     error.sqlite_errorname = code
@@ -48,7 +48,7 @@ def test_diagnosis(code: str, words: str) -> None:
 
 def test_no_write_ahead_log() -> None:
     """
-    A file system without shared memory is said at the start, not at the first conflict.
+    A file system without shared memory is an error at the start, and not at the first conflict.
     """
     with pytest.raises(LedgerUnavailable, match="write-ahead log"):
         _require_wal("delete", PATH)

@@ -1,18 +1,19 @@
 """
-What stands in for a ledger until it can be opened.
+The replacement of a ledger that cannot be opened.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import methodcaller
-from types import SimpleNamespace
 
 import pytest
 
-from savemode_cli.core.admission import Balance
-from savemode_cli.core.budget import Budget
+from savemode_cli.core.budget.admission import Balance
+from savemode_cli.core.budget.budget import Budget
+from savemode_cli.core.budget.ledger import Ledger
+from savemode_cli.core.budget.memory_ledger import MemoryLedger
+from savemode_cli.core.budget.personal import PersonalLimit
 from savemode_cli.core.errors import LedgerUnavailable
-from savemode_cli.core.ledger import Ledger, MemoryLedger
 from savemode_cli.ledgers.unavailable import UnavailableLedger
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -20,21 +21,20 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 class Disk:
     """
-    A place where a ledger can be opened once `ready`; counts the attempts, and tells the time.
+    A place where a ledger can be opened once `ready` is set; it counts the attempts.
     """
 
     def __init__(self) -> None:
         """
-        Not ready.
+        Start not ready.
         """
         self.ready = False
         self.attempts = 0
-        self.clock_s = 1_000.0
         self.opened = Closing()
 
     def open(self) -> Ledger:
         """
-        The ledger, or what is wrong this time.
+        The ledger, or the current error.
         """
         self.attempts += 1
         if not self.ready:
@@ -44,72 +44,60 @@ class Disk:
 
 class Closing(MemoryLedger):
     """
-    A ledger that notes that it was closed.
+    A ledger that records that it was closed.
     """
 
     closed = False
 
     def close(self) -> None:
         """
-        Note it.
+        Record it.
         """
         self.closed = True
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+def disk() -> Disk:
     """
-    A disk whose clock is the module's.
+    A disk that is not ready.
     """
-    made = Disk()
-    monkeypatch.setattr("savemode_cli.ledgers.unavailable.time", SimpleNamespace(monotonic=lambda: made.clock_s))
-    return made
+    return Disk()
 
 
 @pytest.fixture
 def ledger(disk: Disk) -> UnavailableLedger:
     """
-    What stands in.
+    The replacement.
     """
-    return UnavailableLedger(LedgerUnavailable("failure 0"), disk.open)
+    return UnavailableLedger(disk.open)
 
 
 @pytest.mark.parametrize(
     "call",
     [
         methodcaller("budgets"),
+        methodcaller("terms"),
+        methodcaller("set_limit", PersonalLimit("b", "ann", 1)),
+        methodcaller("allowances"),
         methodcaller("balance", "k", NOW),
         methodcaller("allowed_until"),
         methodcaller("settle", "h", 1, "reported", NOW),
         methodcaller("set_budget", Budget("b", 1)),
+        methodcaller("check"),
     ],
 )
-def test_every_method_is_unavailable(ledger: UnavailableLedger, call: Callable[[object], object]) -> None:
+def test_every_method_is_unavailable(ledger: UnavailableLedger, disk: Disk, call: Callable[[object], object]) -> None:
     """
-    Whatever is asked, the answer is the error that a relay turns into a decision.
+    Each call tries to open the ledger, and raises the current error.
     """
-    with pytest.raises(LedgerUnavailable):
-        call(ledger)
-
-
-def test_tries_once_a_second(ledger: UnavailableLedger, disk: Disk) -> None:
-    """
-    Requests by the hundred do not become attempts by the hundred; what the last attempt said is what is raised.
-    """
-    said = []
-    for clock_s in (1_000.0, 1_000.5, 1_000.999, 1_001.0, 1_001.5):
-        disk.clock_s = clock_s
-        with pytest.raises(LedgerUnavailable) as raised:
-            ledger.budgets()
-        said.append(raised.value.message)
-
-    assert said == ["failure 1", "failure 1", "failure 1", "failure 2", "failure 2"]
-    assert disk.attempts == 2
+    for number in (1, 2):
+        with pytest.raises(LedgerUnavailable, match=f"failure {number}"):
+            call(ledger)
 
 
 def test_becomes_the_real_one(ledger: UnavailableLedger, disk: Disk) -> None:
     """
-    Once it can be opened it answers, and is opened once.
+    When the ledger can be opened, it is opened once and answers all calls.
     """
     disk.ready = True
     ledger.set_budget(Budget("b", 1))
@@ -122,7 +110,7 @@ def test_becomes_the_real_one(ledger: UnavailableLedger, disk: Disk) -> None:
 
 def test_close(ledger: UnavailableLedger, disk: Disk) -> None:
     """
-    Closing is harmless before there is a ledger, does not open one, and closes the one there is.
+    Closing does nothing before the ledger is open, does not open it, and closes it if it is open.
     """
     ledger.close()
     assert disk.attempts == 0

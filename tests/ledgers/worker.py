@@ -1,5 +1,5 @@
 """
-What another process does to a ledger, for the tests: `python -m tests.ledgers.worker race|hold PATH ...`.
+The operations of another process on a ledger, for the tests: `python -m tests.ledgers.worker race|hold URL ...`.
 """
 
 import json
@@ -8,12 +8,11 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from savemode_cli.core.admission import Allowed, Hold
-from savemode_cli.core.budget import Budget, limit_of
-from savemode_cli.core.ledger import Ledger
-from savemode_cli.ledgers.sqlite import SqliteLedger
+from savemode_cli.core.budget.admission import Allowed, Hold
+from savemode_cli.core.budget.budget import Budget, limit_of
+from savemode_cli.core.budget.ledger import Ledger, reserve, settle
+from savemode_cli.ledgers import open_ledger
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MOST_ASKED = 100
@@ -21,7 +20,8 @@ MOST_ASKED = 100
 
 def race(ledger: Ledger, name: str, attempts: int, limit_nusd: int, *, strict: bool) -> Iterator[tuple[int, int, int]]:
     """
-    Try to spend, three requests at a time; of each that was allowed, what was used before it, what it asked and cost.
+    Try to spend, with three requests at a time. For each allowed one, report the balance before it, the amount asked and
+    the cost.
     """
     rng = random.Random(name)
     limit = limit_of(Budget("race", limit_nusd, strict=strict), "", NOW)
@@ -29,24 +29,24 @@ def race(ledger: Ledger, name: str, attempts: int, limit_nusd: int, *, strict: b
     for number in range(attempts):
         ask = rng.randint(1, MOST_ASKED)
         hold = Hold(f"{name}-{number}", (limit.key,), ask, NOW + timedelta(minutes=10))
-        decision = ledger.reserve(hold, [limit], NOW)
+        decision = reserve(ledger, hold, [limit], NOW)
         if isinstance(decision, Allowed):
             cost = rng.randint(0, ask)
             under_way.append((hold.id, cost))
             yield decision.standings[0].balance.used_nusd, ask, cost
         while under_way and (len(under_way) > 2 or number == attempts - 1 or not isinstance(decision, Allowed)):
             hold_id, cost = under_way.pop(0)
-            assert ledger.settle(hold_id, cost, "reported", NOW) == "charged"
+            assert settle(ledger, hold_id, cost, "reported", NOW) == "charged"
 
 
-def main(what: str, path: str, name: str, attempts: str, limit_nusd: str, *rule: str) -> None:
+def main(what: str, url: str, name: str, attempts: str, limit_nusd: str, *rule: str) -> None:
     """
-    Race, or hold money and hang until killed.
+    Run a race, or hold money and wait until killed.
     """
-    ledger = SqliteLedger(Path(path), busy_s=30)
+    ledger = open_ledger(url, busy_s=30)
     if what == "hold":
         limit = limit_of(Budget("race", int(limit_nusd)), "", NOW)
-        ledger.reserve(Hold(name, (limit.key,), 7, NOW + timedelta(minutes=10)), [limit], NOW)
+        reserve(ledger, Hold(name, (limit.key,), 7, NOW + timedelta(minutes=10)), [limit], NOW)
         print("held", flush=True)
         time.sleep(60)
     print("ready", flush=True)

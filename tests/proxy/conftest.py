@@ -1,21 +1,38 @@
 """
-A proxy whose upstream is in the test's own hands.
+Fixtures for tests of connections to the upstream.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from tests.proxy.wire import Wire
-from tests.upstream import RunningProxy, running_proxy
+from tests.support.network import Authority, Listen, listening
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """
+    The authority that certifies the upstream and the proxy.
+    """
+    return Authority()
 
 
 @pytest.fixture
-def wired(wire: Wire) -> Iterator[RunningProxy]:
+def trusted(authority: Authority, tmp_path: Path) -> str:
     """
-    A proxy in front of it that upgrades whatever it may, where the gate is open.
+    Its certificate as a file.
     """
-    with running_proxy(wire.url, ttl_policy="always", grace_s=1) as running:
-        yield running
-        # First the upstream's connections: a proxy that still waits for an answer would use up its grace.
-        wire.close()
+    file = tmp_path / "authority.pem"
+    file.write_bytes(authority.pem)
+    return str(file)
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """
+    Start servers that stop after the test; returns their ports.
+    """
+    with ExitStack() as stack:
+        yield lambda handler: stack.enter_context(listening(handler))

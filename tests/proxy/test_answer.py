@@ -1,20 +1,20 @@
 """
-An answer's bytes, and the look at an error before they pass. What happens to them on the wire is in `test_relay`.
+The bytes of an answer, and reading an error before it is forwarded. `test_relay` tests the same on sockets.
 """
 
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 
-from savemode_cli.proxy.answer import decoded, own_answer, read_error, stream_of
+from savemode_cli.proxy.answer import decoded, own_answer, read_error
+from savemode_cli.proxy.upstream import UpstreamAnswer
 
 
-class Pieces(httpx.AsyncByteStream):
+class Pieces:
     """
-    A body in pieces; it tells when it is closed.
+    A body in pieces that records when it is closed.
     """
 
     def __init__(self, *pieces: bytes) -> None:
@@ -26,38 +26,38 @@ class Pieces(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """
-        One after another.
+        One piece after another.
         """
         for piece in self.pieces:
             yield piece
 
     async def aclose(self) -> None:
         """
-        Note it.
+        Record it.
         """
         self.closed = True
 
 
-async def passed_on(response: httpx.Response) -> bytes:
+async def passed_on(answer: UpstreamAnswer) -> bytes:
     """
-    What a client gets of it, to its end.
+    What a client gets, to the end.
     """
-    got = b"".join([piece async for piece in stream_of(response)])
-    await stream_of(response).aclose()
+    got = b"".join([piece async for piece in answer.pieces])
+    await answer.pieces.aclose()
     return got
 
 
 @pytest.mark.parametrize(("size", "is_read"), [(100, True), (256 * 1024, True), (256 * 1024 + 1, False)])
 def test_an_error_that_was_looked_at_passes_whole(size: int, is_read: bool) -> None:
     """
-    Also one that was too long to be looked at to its end; and its connection is let go.
+    The whole body is forwarded, also if it is too long to read completely before; and its connection is released.
     """
     pieces = Pieces(b"x" * (size // 2), b"y" * (size - size // 2), b"")
     whole = b"".join(pieces.pieces)
-    response = httpx.Response(400, stream=pieces)
+    answer = UpstreamAnswer(400, [], pieces)
 
     async def look_and_pass() -> tuple[bytes | None, bytes]:
-        return await read_error(response), await passed_on(response)
+        return await read_error(answer), await passed_on(answer)
 
     assert asyncio.run(look_and_pass()) == (whole if is_read else None, whole)
     assert pieces.closed
@@ -79,14 +79,14 @@ SMALL, HUGE = gzip.compress(b"{}", mtime=0), gzip.compress(b" " * 10_000_000, mt
 )
 def test_an_error_is_decoded_as_far_as_it_can_be(encoding: str, body: bytes, expected: bytes) -> None:
     """
-    What cannot be, or is too long for an error, stays as it is.
+    A body that cannot be decoded, or is too long for an error, is unchanged.
     """
-    assert decoded(httpx.Response(400, headers={"content-encoding": encoding}), body) == expected
+    assert decoded([(b"content-encoding", encoding.encode())], body) == expected
 
 
 def test_an_answer_of_our_own_says_how_long_it_is() -> None:
     """
-    And which request it is to.
+    It also has the ID of its request.
     """
     out = own_answer(400, b"{}", "req_1")
 

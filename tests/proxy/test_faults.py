@@ -1,6 +1,6 @@
 """
-Faults of our own over real sockets: the client gets an answer it can read, the person at the terminal a line, and
-nobody the words of the exception, which may quote a request.
+Bugs in savemode over real sockets: the client gets a readable answer, the user gets one line, and the message of the
+exception, which may quote a request, is shown nowhere.
 """
 
 import json
@@ -8,29 +8,30 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.core.budget import Budget
+from savemode_cli.core.budget.budget import Budget
+from savemode_cli.core.wire.meter import UsageMeter
 from savemode_cli.proxy import relay as relay_module
-from savemode_cli.proxy.accounts import Accounts
-from savemode_cli.proxy.billing import Billing
-from savemode_cli.proxy.journal import Journal
-from tests.proxy.wire import OK, CutShort, End, Wire, exchange, request
-from tests.upstream import RunningProxy, running_proxy
+from savemode_cli.proxy.ledger_access import LedgerAccess
+from savemode_cli.proxy.pricing_memory import PricingMemory
+from savemode_cli.proxy.progress import ExchangeInProgress
+from tests.support.upstream import RunningProxy, running_proxy
+from tests.support.wire import OK, CutShort, End, Wire, exchange, request
 
 CALL = json.dumps({"model": "claude-opus-5-5", "max_tokens": 9, "messages": []}).encode()
 SECRET = "the words of a prompt"
-POST = Accounts.post
+POST = LedgerAccess.post
 
 
 def fails(*_: Any, **__: Any) -> Any:
     """
-    What a fault does.
+    Raise, as a bug would.
     """
     raise ValueError(SECRET)
 
 
 def health(proxy: RunningProxy) -> dict[str, Any]:
     """
-    What `/-/health` says.
+    The answer of `/-/health`.
     """
     read: dict[str, Any] = json.loads(exchange(proxy.port, request("GET", "/-/health")).body)
     return read
@@ -40,8 +41,8 @@ def test_fault_is_answered_in_the_envelope(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """
-    Before anything was sent: 500 as the API would say it, with our request id and the budgets, and nothing about
-    retrying, for nobody knows whether that helps.
+    Before anything was sent: 500 in the API's error format, with the request ID and the budgets, and without advice about
+    retrying.
     """
     monkeypatch.setattr(relay_module, "facts", fails)
     with running_proxy(wire.url, budget_nusd=10**10) as proxy:
@@ -57,12 +58,12 @@ def test_fault_is_answered_in_the_envelope(
     assert "an error in savemode: ValueError at relay.py:" in error["error"]["message"]
     assert answer.all(b"x-should-retry") == []
     assert answer.all(b"x-posthog-budget") == [b"ok"]
-    assert (recorded.outcome, recorded.status, recorded.cost_nusd) == ("broken", 500, None)
+    assert (recorded.answer.outcome, recorded.answer.status, recorded.bill.cost_nusd) == ("broken", 500, None)
     ((event, words),) = announced
     assert event == "internal_error"
     assert recorded.id in words
     said = capfd.readouterr()
-    assert not any(SECRET in text for text in (words, said.err, said.out, answer.body.decode(), recorded.error))
+    assert not any(SECRET in text for text in (words, said.err, said.out, answer.body.decode(), recorded.answer.error))
     assert "Traceback" not in said.err
 
 
@@ -70,9 +71,9 @@ def test_fault_in_mid_answer_cuts_it(
     wire: Wire, wired: RunningProxy, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """
-    Once the head is out, the connection ends before the body does, and the line at the terminal is all there is.
+    After the head was sent, the connection ends before the body does, and one line is printed.
     """
-    monkeypatch.setattr(relay_module.UsageMeter, "feed", fails)
+    monkeypatch.setattr(UsageMeter, "feed", fails)
     with End.to(wired.port) as client:
         client.send(request("POST", "/v1/messages", CALL))
         upstream = wire.accept()
@@ -81,21 +82,25 @@ def test_fault_in_mid_answer_cuts_it(
         with pytest.raises(CutShort):
             client.message()
 
-    assert (wired.exchange().outcome, wired.exchange().error) == ("broken", "an error in savemode")
+    assert (wired.exchange().answer.outcome, wired.exchange().answer.error) == ("broken", "an error in savemode")
     assert [event for event, _ in wired.announced] == ["internal_error"]
     assert capfd.readouterr().err == ""
 
 
-def fails_with_bills(accounts: Accounts, dues: Any, asks: Any) -> Any:
+def fails_with_invoices(access: LedgerAccess, invoices: Any, quotes: Any) -> Any:
     """
-    A fault in the books that only bills meet.
+    Raise only for invoices.
     """
-    return fails() if dues else POST(accounts, dues, asks)
+    return fails() if invoices else POST(access, invoices, quotes)
 
 
 @pytest.mark.parametrize(
     ("where", "name", "fault", "recorded"),
-    [(Billing, "bill", fails, 0), (Accounts, "post", fails_with_bills, 1), (Journal, "record", fails, 0)],
+    [
+        (PricingMemory, "invoice", fails, 0),
+        (LedgerAccess, "post", fails_with_invoices, 1),
+        (ExchangeInProgress, "observed_by_sinks", fails, 0),
+    ],
 )
 def test_fault_after_the_answer_is_a_line(
     wire: Wire,
@@ -108,7 +113,7 @@ def test_fault_after_the_answer_is_a_line(
     recorded: int,
 ) -> None:
     """
-    Where the books cannot be closed the client has its answer all the same, and the next request is served.
+    If the bill cannot be written, the client still has its answer, and the next request is served.
     """
     with monkeypatch.context() as patched:
         patched.setattr(where, name, fault)
@@ -123,7 +128,7 @@ def test_fault_after_the_answer_is_a_line(
 
     assert SECRET not in str(wired.announced)
     assert [event for event, _ in wired.announced] == ["internal_error"]
-    assert [one.settlement for one in wired.exchanges] == [None] * recorded
+    assert [one.bill.settlement for one in wired.exchanges] == [None] * recorded
     assert capfd.readouterr().err == ""
 
 
@@ -140,7 +145,7 @@ def test_fault_after_the_answer_is_a_line(
 )
 def test_unreadable_caller_is_told_the_budgets_for_everybody(wire: Wire, data: bytes) -> None:
     """
-    Every answer says where the budgets stand; one that somebody has for himself needs to know who it is.
+    Every answer has the state of the shared budgets; a personal budget needs a known person.
     """
     with running_proxy(wire.url, budget_nusd=10**10, further_budgets=(Budget("own", 1, scope="user"),)) as proxy:
         answer = exchange(proxy.port, data)
@@ -152,7 +157,7 @@ def test_unreadable_caller_is_told_the_budgets_for_everybody(wire: Wire, data: b
 
 def test_unreadable_caller_without_a_budget_for_everybody(wire: Wire) -> None:
     """
-    Where only others have budgets there is nothing to say.
+    If there are only personal budgets, there are no budget headers.
     """
     with running_proxy(wire.url, further_budgets=(Budget("own", 1, scope="user"),)) as proxy:
         answer = exchange(proxy.port, request("POST", "//v1/messages", CALL))
@@ -163,7 +168,7 @@ def test_unreadable_caller_without_a_budget_for_everybody(wire: Wire) -> None:
 
 def test_health_lists_the_caps(wire: Wire) -> None:
     """
-    A cap that a flag gave is in no ledger: here is where it is told.
+    A cap from an option is in no ledger, so the health page lists it.
     """
     with running_proxy(wire.url, budget_nusd=5 * 10**9) as proxy:
         (budget,) = health(proxy)["budgets"]
@@ -172,10 +177,10 @@ def test_health_lists_the_caps(wire: Wire) -> None:
     assert (budget["name"], budget["limit_usd"], budget["remaining_nusd"]) == ("default", "5.000000000", 5 * 10**9)
 
 
-@pytest.mark.parametrize("last", ["9" * 5000, "1" * 4301, "0", "-1", "x", "", "%D9%A3"])
+@pytest.mark.parametrize("last", ["9" * 5000, "1" * 4301, "1", "0001"])
 def test_any_number_of_exchanges_may_be_asked_for(wired: RunningProxy, last: str) -> None:
     """
-    A number of thousands of digits is one that is larger than what there is.
+    A number with thousands of digits means all exchanges.
     """
     exchange(wired.port, request("POST", "//v1/messages", CALL))
     wired.exchange()
@@ -186,12 +191,24 @@ def test_any_number_of_exchanges_may_be_asked_for(wired: RunningProxy, last: str
     assert len(json.loads(answer.body)["exchanges"]) == 1
 
 
+@pytest.mark.parametrize("last", ["0", "-1", "x", "", "1.5", "1_0", "%D9%A3", "nan"])
+def test_what_is_not_a_number_of_exchanges_is_an_error(wired: RunningProxy, last: str) -> None:
+    """
+    The error says what to send.
+    """
+    answer = exchange(wired.port, request("GET", f"/-/exchanges?last={last}"))
+
+    assert answer.status == 400
+    assert "?last=20" in json.loads(answer.body)["error"]["message"]
+
+
 def test_what_is_kept_of_a_body_is_bounded(wire: Wire, wired: RunningProxy) -> None:
     """
-    Thousands of markers and a model's name of 300 KB leave twenty rows and a short name, and say how many more.
+    With dozens of breakpoints and a model name of 300 KB, twenty rows and a short name are kept, with the number of
+    omitted ones.
     """
     block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "5m"}}
-    body = {"model": "m" * 300_000, "messages": [{"role": "user", "content": [block] * 5_000}]}
+    body = {"model": "m" * 300_000, "messages": [{"role": "user", "content": [block] * 60}]}
     with End.to(wired.port) as client:
         flag = ("x-posthog-flag-llm-gateway-cost-controls", "true")
         client.send(request("POST", "/v1/messages", json.dumps(body).encode(), flag))
@@ -204,5 +221,5 @@ def test_what_is_kept_of_a_body_is_bounded(wire: Wire, wired: RunningProxy) -> N
     answer = exchange(wired.port, request("GET", "/-/exchanges"))
 
     (kept,) = json.loads(answer.body)["exchanges"]
-    assert (len(kept["skips"]), kept["skips_left_out"], len(kept["model"])) == (20, 4_980, 256)
+    assert (len(kept["skips"]), kept["skips_left_out"], len(kept["model"])) == (20, 40, 256)
     assert len(answer.body) < 20_000

@@ -1,5 +1,5 @@
 """
-Money over real sockets: what a client sees, what the ledger keeps, what the record says.
+Money over real sockets: what a client gets, what the ledger stores, what the record says.
 
 Prices of claude-opus-5-5 (https://platform.claude.com/docs/en/about-claude/pricing): $4 input, $20 output, $5 and $8
 cache writes, $0.20 reads per million tokens, so a token costs 4,000, 20,000, 5,000, 8,000 and 200 nano-dollars.
@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,19 @@ from typing import Any
 import anthropic
 import pytest
 
-from savemode_cli.core.admission import Balance
-from savemode_cli.core.budget import Budget
-from savemode_cli.core.charge import Settlement
-from savemode_cli.core.pricing import Usage
-from savemode_cli.core.summary import Summary
+from savemode_cli.core.budget.admission import Balance
+from savemode_cli.core.budget.budget import Budget
+from savemode_cli.core.budget.charge import Basis, Settlement
+from savemode_cli.core.budget.ledger import reserve, settle
+from savemode_cli.core.exchange.summary import Summary
+from savemode_cli.core.money.amounts import dollars
+from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.ledgers import open_ledger
-from savemode_cli.views.terminal import Ink, request_line
-from tests.cli.processes import post, serving
+from savemode_cli.views.request import logfmt
 from tests.conftest import FLAG
-from tests.streams import (
+from tests.support.calling import BUDGET_PREFIX, CALL, send
+from tests.support.processes import post, serving
+from tests.support.streams import (
     END,
     MODEL,
     Event,
@@ -48,80 +50,23 @@ from tests.streams import (
     streams,
     text,
 )
-from tests.upstream import Received, RunningProxy, Script, Upstream, error, reply, running_proxy
-from tests.waiting import until
+from tests.support.upstream import Received, RunningProxy, Script, Upstream, error, reply, running_proxy
+from tests.support.waiting import until
 
 BARE = {"type": "ephemeral"}
-CALL: dict[str, Any] = {"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": "hello"}]}
 MARKED: dict[str, Any] = {**CALL, "system": [{"type": "text", "text": "Be careful.", "cache_control": BARE}]}
 STREAMED = {**CALL, "stream": True}
 OVERRIDE = {"x-posthog-budget-override": "true"}
-PREFIX = "x-posthog-budget"
 PLAIN = 32_000
-"""What the upstream's fixed answer costs: 3 tokens of input and 1 of output, 3 x 4,000 + 20,000."""
+"""The cost of the upstream's fixed answer: 3 tokens of input and 1 of output, 3 x 4,000 + 20,000."""
 STREAM = 152_000
-"""What a whole stream of `streamed_text` costs: 3 of input and 7 of output, 3 x 4,000 + 7 x 20,000."""
-
-
-def dollars_of(nusd: int) -> str:
-    """
-    Below a dollar, as people are told it: all the digits.
-    """
-    return f"${nusd / 10**9:.9f}".rstrip("0")
-
-
-@dataclass
-class Answer:
-    """
-    What came back: the headers in order, names in lower case.
-    """
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def __getitem__(self, name: str) -> str | None:
-        """
-        A header's only value; None where there is none.
-        """
-        values = [value for other, value in self.headers if other == name]
-        assert len(values) <= 1, self.headers
-        return values[0] if values else None
-
-    @property
-    def budget(self) -> dict[str, str]:
-        """
-        The budget headers, without their prefix, each once.
-        """
-        found = [(name.removeprefix(PREFIX).lstrip("-"), value) for name, value in self.headers if PREFIX in name]
-        assert len(found) == len(dict(found)), found
-        return dict(found)
-
-
-def send(
-    proxy: RunningProxy,
-    call: Any = None,
-    path: str = "/v1/messages",
-    method: str = "POST",
-    **headers: str,
-) -> Answer:
-    """
-    One request on a connection of its own (`_` in a header's name stands for `-`).
-    """
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
-        connection.request(method, path, None if method in ("GET", "HEAD") else json.dumps(call or CALL), named)
-        answer = connection.getresponse()
-        return Answer(answer.status, [(name.lower(), value) for name, value in answer.getheaders()], answer.read())
-    finally:
-        connection.close()
+"""The cost of a whole stream of `streamed_text`: 3 tokens of input and 7 of output, 3 x 4,000 + 7 x 20,000."""
 
 
 @contextmanager
 def hanging_up(proxy: RunningProxy, call: dict[str, Any], until: bytes = b"") -> Iterator[None]:
     """
-    A request whose client closes the connection at the end of the block; `until` has been received before it begins.
+    A request whose client closes the connection at the end of the block; the block begins when `until` has come.
     """
     body = json.dumps(call).encode()
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as client:
@@ -135,7 +80,7 @@ def hanging_up(proxy: RunningProxy, call: dict[str, Any], until: bytes = b"") ->
 
 def balance(proxy: RunningProxy, name: str = "default") -> Balance:
     """
-    What stands under the budget for everybody, this month.
+    The balance of the shared budget this month.
     """
     now = datetime.now(UTC)
     return proxy.ledger.balance(Budget(name, 0).key("", now), now)
@@ -150,18 +95,18 @@ def resets_at() -> datetime:
 
 def spend(proxy: RunningProxy, nusd: int) -> None:
     """
-    Let the budget for everybody have been charged this much before.
+    Charge the shared budget with this amount.
     """
-    from savemode_cli.core.admission import Hold
+    from savemode_cli.core.budget.admission import Hold
 
     now = datetime.now(UTC)
-    proxy.ledger.reserve(Hold("before", (Budget("default", 0).key("", now),), 0, now), [], now)
-    proxy.ledger.settle("before", nusd, "reported", now)
+    reserve(proxy.ledger, Hold("before", (Budget("default", 0).key("", now),), 0, now), [], now)
+    settle(proxy.ledger, "before", nusd, "reported", now)
 
 
 def ledger_holds(proxy: RunningProxy, number: int) -> Callable[[], bool]:
     """
-    Whether so many requests are under way, as the ledger sees it.
+    Whether the ledger has this many open holds.
     """
     return lambda: len(proxy.ledger.holds(datetime.now(UTC))) == number
 
@@ -197,8 +142,8 @@ def spent(upstream: Upstream) -> Iterator[RunningProxy]:
 
 def test_refusal_is_exactly_as_promised(spent: RunningProxy, upstream: Upstream) -> None:
     """
-    429 in the API's envelope, our request id twice, cap, spend, reset and the ways out, no retry; nothing was sent
-    upstream, nothing is held, nothing charged.
+    429 in the API's error format, with the request ID twice, cap, spend, reset, the ways out, and no retry; nothing is
+    forwarded, held or charged.
     """
     answer = send(spent)
     one = spent.exchange(2)
@@ -209,9 +154,9 @@ def test_refusal_is_exactly_as_promised(spent: RunningProxy, upstream: Upstream)
         "error": {
             "type": "budget_exceeded",
             "message": (
-                f"spend limit reached (monthly; resets {resets_at():%Y-%m-%d} 00:00 UTC): $0.000064 of $0.00005 is spent "
-                'in budget "default". To go on now: raise it with `savemode budget set`, lift it for a while with '
-                "`savemode budget allow --for 1h`, or send the header x-posthog-budget-override: true."
+                f"out of budget: spend limit reached (monthly; resets {resets_at():%Y-%m-%d} 00:00 UTC). $0.00006 of "
+                '$0.00005 is spent in budget "default". To go on now: restart savemode with a larger cap or send the header '
+                "x-posthog-budget-override: true."
             ),
         },
         "request_id": one.id,
@@ -222,21 +167,56 @@ def test_refusal_is_exactly_as_promised(spent: RunningProxy, upstream: Upstream)
             "content-length": str(len(answer.body)),
             "request-id": one.id,
             "x-should-retry": "false",
-            PREFIX: "exceeded",
-            f"{PREFIX}-remaining-usd": "0.00",
-            f"{PREFIX}-state": "blocked",
-            f"{PREFIX}-recommended-mode": "max_save",
-            f"{PREFIX}-resets-at": f"{resets_at():%Y-%m-%dT%H:%M:%SZ}",
+            BUDGET_PREFIX: "exceeded",
+            f"{BUDGET_PREFIX}-remaining-usd": "0.00",
+            f"{BUDGET_PREFIX}-state": "blocked",
+            f"{BUDGET_PREFIX}-recommended-mode": "max_save",
+            f"{BUDGET_PREFIX}-resets-at": f"{resets_at():%Y-%m-%dT%H:%M:%SZ}",
         }.items()
     )
     assert len(upstream.received) == 2
-    assert (one.outcome, one.status, one.settlement, one.usage) == ("refused", 429, Settlement(0, "none"), None)
+    assert (one.answer.outcome, one.answer.status, one.bill.settlement, one.bill.usage) == (
+        "refused",
+        429,
+        Settlement(0, "none"),
+        None,
+    )
     assert balance(spent) == Balance(settled_nusd=2 * PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("options", "user_agent", "status"),
+    [
+        ({"refusal": "auto"}, "claude-cli/2.1.332 (external, cli)", 429),
+        ({"refusal": "auto"}, "Anthropic/JS 1.14.0", 429),
+        ({"refusal": "auto"}, "litellm/1.110.2", 403),
+        ({"refusal": "auto"}, "ai/7.0.173 ai-sdk-provider-utils/5.0.81", 402),
+        ({"refusal": "auto"}, None, 402),
+        ({"refusal": "402"}, "claude-cli/2.1.332 (external, cli)", 402),
+        ({"refusal": "auto", "compat": "upstream"}, "litellm/1.110.2", 429),
+    ],
+)
+def test_refusal_that_each_client_obeys(
+    upstream: Upstream, options: dict[str, Any], user_agent: str | None, status: int
+) -> None:
+    """
+    The status that ends the client, by the table of clients; the message and the headers are the same.
+    """
+    named = {} if user_agent is None else {"user_agent": user_agent}
+    with running_proxy(upstream.url, budget_nusd=1, **options) as proxy:
+        assert send(proxy, **named).status == 200
+        proxy.exchange(0)
+        answer = send(proxy, **named)
+
+    error = json.loads(answer.body)["error"]
+    assert (answer.status, answer["x-should-retry"]) == (status, "false")
+    assert error["type"] == {429: "budget_exceeded", 402: "billing_error", 403: "permission_error"}[status]
+    assert error["message"].startswith("out of budget: spend limit reached")
 
 
 def test_refusal_of_a_stream_is_plain_json(spent: RunningProxy) -> None:
     """
-    A stream that may not start is refused before it is one.
+    A stream is refused before it starts.
     """
     answer = send(spent, STREAMED)
 
@@ -246,27 +226,27 @@ def test_refusal_of_a_stream_is_plain_json(spent: RunningProxy) -> None:
 
 def test_refused_edits_are_not_claimed(spent: RunningProxy) -> None:
     """
-    What never went out was not upgraded, and has no difference.
+    A refused request was not upgraded, and has no difference.
     """
     send(spent, MARKED, **FLAG)
 
     one = spent.exchange(2)
-    assert (one.upgraded, one.edits) == (0, ())
-    assert one.receipt is not None
-    assert one.receipt.cost_nusd is None
+    assert (one.upgrade.upgraded, one.upgrade.edits) == (0, ())
+    assert one.bill.receipt is not None
+    assert one.bill.receipt.cost_nusd is None
 
 
 @pytest.mark.parametrize("flags", [{}, FLAG, {"x-posthog-flag-llm-gateway-cost-controls": "false"}])
 def test_guard_does_not_depend_on_the_gate(spent: RunningProxy, flags: dict[str, str]) -> None:
     """
-    A cap that a header switches off is no cap.
+    No header switches a cap off.
     """
     assert send(spent, **flags).status == 429
 
 
 def test_every_product_is_under_the_cap(spent: RunningProxy) -> None:
     """
-    Another path to the same API is no way around.
+    Another path to the same API does not avoid the cap.
     """
     assert send(spent, path="/wizard/v1/messages").status == 429
     assert send(spent, path="/v1/messages?beta=true").status == 429
@@ -274,7 +254,7 @@ def test_every_product_is_under_the_cap(spent: RunningProxy) -> None:
 
 def test_running_answer_is_not_cut(upstream: Upstream) -> None:
     """
-    The cap is reached in the midst of a stream: it goes on to its end, the next one is refused.
+    If the cap is reached during a stream, the stream continues to its end, and the next request is refused.
     """
     go_on = upstream.event()
     events = streamed_text("hel", "lo")
@@ -288,7 +268,7 @@ def test_running_answer_is_not_cut(upstream: Upstream) -> None:
             upstream.set(go_on)
             assert b"message_stop" in running.result().body
 
-        assert proxy.exchange(1).settlement == Settlement(STREAM, "reported")
+        assert proxy.exchange(1).bill.settlement == Settlement(STREAM, "reported")
 
 
 # --- free, batches, overrides ------------------------------------------------------------------------------------------
@@ -308,7 +288,7 @@ def test_running_answer_is_not_cut(upstream: Upstream) -> None:
 )
 def test_free_calls_pass_at_the_cap(spent: RunningProxy, upstream: Upstream, method: str, path: str) -> None:
     """
-    What costs nothing is neither refused nor charged, and is told where the budget stands.
+    A free call is neither refused nor charged, and its answer has the state of the budget.
     """
     if method == "HEAD":
         upstream.script = answers(reply(b""))
@@ -321,7 +301,7 @@ def test_free_calls_pass_at_the_cap(spent: RunningProxy, upstream: Upstream, met
         "blocked",
     )
     one = spent.exchange(2)
-    assert (one.outcome, one.settlement, one.cost_nusd) == ("ok", None, None)
+    assert (one.answer.outcome, one.bill.settlement, one.bill.cost_nusd) == ("ok", None, None)
     assert balance(spent) == Balance(settled_nusd=2 * PLAIN)
 
 
@@ -331,7 +311,7 @@ def test_batches(spent: RunningProxy, upstream: Upstream) -> None:
     """
     answer = send(spent, path="/v1/messages/batches")
     assert (answer.status, answer["x-should-retry"]) == (429, "false")
-    assert spent.exchange(2).outcome == "refused"
+    assert spent.exchange(2).answer.outcome == "refused"
     assert len(upstream.received) == 2
 
     spent.ledger.set_budget(Budget("default", 10**9))
@@ -341,13 +321,13 @@ def test_batches(spent: RunningProxy, upstream: Upstream) -> None:
 
 def test_override_is_allowed_labelled_and_charged(spent: RunningProxy, upstream: Upstream) -> None:
     """
-    The header lets one request through, with no amount left claimed; the header itself stays here.
+    The header allows one request, without a remaining amount; the header is not forwarded.
     """
     answer = send(spent, **OVERRIDE)
 
     assert answer.status == 200
     assert (answer.budget[""], "remaining-usd" in answer.budget) == ("override", False)
-    assert spent.exchange(2).settlement == Settlement(PLAIN, "reported")
+    assert spent.exchange(2).bill.settlement == Settlement(PLAIN, "reported")
     assert balance(spent) == Balance(settled_nusd=3 * PLAIN)
     assert [one.override for one in spent.ledger.charges()] == [False, False, True]
     assert upstream.received[-1].all("x-posthog-budget-override") == []
@@ -420,7 +400,9 @@ def test_upstream_error_is_passed_byte_for_byte_and_free(upstream: Upstream) -> 
             assert (answer.budget[""], answer["x-should-retry"]) == ("ok", None)
         proxy.exchange(4)
 
-        assert {(one.outcome, one.settlement) for one in proxy.exchanges} == {("upstream_error", Settlement(0, "none"))}
+        assert {(one.answer.outcome, one.bill.settlement) for one in proxy.exchanges} == {
+            ("upstream_error", Settlement(0, "none"))
+        }
         assert balance(proxy) == Balance()
 
 
@@ -437,13 +419,13 @@ def test_unreachable_is_free() -> None:
 
         assert (answer.status, json.loads(answer.body)["error"]["type"]) == (502, "api_error")
         assert (answer.budget[""], answer.budget["remaining-usd"]) == ("ok", "1.00")
-        assert (one.outcome, one.settlement) == ("unreachable", Settlement(0, "none"))
+        assert (one.answer.outcome, one.bill.settlement) == ("unreachable", Settlement(0, "none"))
         assert balance(proxy) == Balance()
 
 
 def test_budget_of_the_upstream_stays_there(upstream: Upstream) -> None:
     """
-    An upstream that is a gateway itself speaks of a budget of its own; a client sees each header once, and it is ours.
+    If the upstream is a gateway too, a client gets each budget header once, from this proxy.
     """
     theirs = (
         ("content-type", "application/json"),
@@ -463,10 +445,10 @@ def test_budget_of_the_upstream_stays_there(upstream: Upstream) -> None:
 
 def test_without_a_budget_there_are_no_headers(proxy: RunningProxy) -> None:
     """
-    Nothing to tell; spend is counted all the same.
+    Spend is counted anyway.
     """
     assert send(proxy).budget == {}
-    assert proxy.exchange().settlement == Settlement(PLAIN, "reported")
+    assert proxy.exchange().bill.settlement == Settlement(PLAIN, "reported")
     assert balance(proxy) == Balance(settled_nusd=PLAIN)
 
 
@@ -476,7 +458,7 @@ def test_bad_header_is_free(upstream: Upstream) -> None:
     """
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
         assert send(proxy, x_posthog_provider="nobody").status == 400
-        assert (proxy.exchange().outcome, proxy.exchange().cost_nusd) == ("refused", None)
+        assert (proxy.exchange().answer.outcome, proxy.exchange().bill.cost_nusd) == ("refused", None)
         assert balance(proxy) == Balance()
 
 
@@ -507,7 +489,7 @@ def large_stream() -> list[Event]:
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 def test_metering(proxy: RunningProxy, upstream: Upstream, stream: bool, compressed: bool) -> None:
     """
-    Usage is read out of every kind of answer as it goes by, with both lifetimes apart, and the bytes are not touched.
+    Usage is read from every kind of answer while it passes, with both TTLs apart, and the bytes are unchanged.
     """
     body = b"".join(map(sse, large_stream())) if stream else json.dumps(message(text("x"), usage=LARGE)).encode()
     body = gzip.compress(body) if compressed else body
@@ -518,8 +500,8 @@ def test_metering(proxy: RunningProxy, upstream: Upstream, stream: bool, compres
     one = proxy.exchange()
 
     assert answer.body == body
-    assert one.usage == Usage(100, 2_000, 3_000, 7_000, 40)
-    assert (one.settlement, one.price_state) == (Settlement(LARGE_NUSD, "reported"), "exact")
+    assert one.bill.usage == Usage(Tokens(100, 2_000, 3_000, 7_000, 40))
+    assert (one.bill.settlement, one.bill.price_state) == (Settlement(LARGE_NUSD, "reported"), "exact")
     assert balance(proxy) == Balance(settled_nusd=LARGE_NUSD)
 
 
@@ -531,7 +513,7 @@ def test_split_that_is_missing_is_5m(proxy: RunningProxy, upstream: Upstream) ->
 
     send(proxy)
 
-    assert proxy.exchange().settlement == Settlement(54_000, "reported")
+    assert proxy.exchange().bill.settlement == Settlement(54_000, "reported")
 
 
 def test_reported_zero_is_a_value(proxy: RunningProxy, upstream: Upstream) -> None:
@@ -542,7 +524,7 @@ def test_reported_zero_is_a_value(proxy: RunningProxy, upstream: Upstream) -> No
 
     send(proxy)
 
-    assert proxy.exchange().settlement == Settlement(0, "reported")
+    assert proxy.exchange().bill.settlement == Settlement(0, "reported")
 
 
 def test_unknown_model(upstream: Upstream) -> None:
@@ -555,13 +537,13 @@ def test_unknown_model(upstream: Upstream) -> None:
             assert send(proxy, {**CALL, "model": "claude-next"}).status == 200
         one = proxy.exchange(1)
 
-        assert one.price_state == "unpriced"
-        assert one.cost_nusd is not None
-        assert one.cost_nusd >= 3 * 15_000 + 75_000  # claude-3-opus, the dearest on the price page: $15 and $75
-        assert balance(proxy) == Balance(settled_nusd=2 * one.cost_nusd)
+        assert one.bill.price_state == "unpriced"
+        assert one.bill.cost_nusd is not None
+        assert one.bill.cost_nusd >= 3 * 15_000 + 75_000  # claude-3-opus, the dearest on the price page: $15 and $75
+        assert balance(proxy) == Balance(settled_nusd=2 * one.bill.cost_nusd)
         assert [event for event, _ in proxy.announced] == ["model_unpriced"]
         assert "claude-next" in proxy.announced[0][1]
-        assert " price=unpriced " in request_line(one, Ink(colour=False))
+        assert " price=unpriced " in logfmt(one)
 
 
 def test_huge_usage_does_not_lose_the_record(upstream: Upstream) -> None:
@@ -571,7 +553,7 @@ def test_huge_usage_does_not_lose_the_record(upstream: Upstream) -> None:
     upstream.script = answers(used(input_tokens=2**53, output_tokens=1))
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
         assert send(proxy).status == 200
-        assert proxy.exchange().settlement == Settlement(2**53 - 1, "reported")
+        assert proxy.exchange().bill.settlement == Settlement(2**53 - 1, "reported")
         assert send(proxy).status == 429
 
 
@@ -600,15 +582,15 @@ def test_client_leaves_in_mid_stream(upstream: Upstream) -> None:
             assert balance(proxy).held_nusd > 0
         one = proxy.exchange()
 
-        assert (one.outcome, one.settlement) == ("client_gone", Settlement(72_000, "estimated"))
+        assert (one.answer.outcome, one.bill.settlement) == ("client_gone", Settlement(72_000, "estimated"))
         assert balance(proxy) == Balance(settled_nusd=72_000)
-        assert one.receipt is not None
-        assert (one.receipt.cost_nusd, one.receipt.basis) == (72_000, "estimated")
+        assert one.bill.receipt is not None
+        assert (one.bill.receipt.cost_nusd, one.bill.receipt.basis) == (72_000, "estimated")
 
 
 def test_client_leaves_before_anything_was_reported(upstream: Upstream) -> None:
     """
-    What it cost nobody knows, so what was held is spent.
+    The cost is unknown, so the held amount is charged.
     """
     upstream.script = stalls_after([{"type": "ping"}], upstream.event())
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
@@ -617,7 +599,7 @@ def test_client_leaves_before_anything_was_reported(upstream: Upstream) -> None:
         one = proxy.exchange()
 
         assert held > 0
-        assert (one.outcome, one.settlement) == ("client_gone", Settlement(held, "held"))
+        assert (one.answer.outcome, one.bill.settlement) == ("client_gone", Settlement(held, "held"))
         assert balance(proxy) == Balance(settled_nusd=held)
 
 
@@ -638,13 +620,13 @@ def test_client_leaves_before_the_head(upstream: Upstream) -> None:
             held = balance(proxy).held_nusd
         one = proxy.exchange()
 
-        assert (one.outcome, one.settlement) == ("client_gone", Settlement(held, "held"))
+        assert (one.answer.outcome, one.bill.settlement) == ("client_gone", Settlement(held, "held"))
         assert balance(proxy) == Balance(settled_nusd=held)
 
 
 def test_client_leaves_without_streaming(upstream: Upstream) -> None:
     """
-    The call is billed anyway, so it is finished, and the bill is the real one.
+    The call is billed anyway, so it is finished, and the real bill is charged.
     """
     go_on = upstream.event()
 
@@ -660,7 +642,10 @@ def test_client_leaves_without_streaming(upstream: Upstream) -> None:
         assert balance(proxy).held_nusd > 0
         upstream.set(go_on)
 
-        assert (proxy.exchange().outcome, proxy.exchange().settlement) == ("ok", Settlement(PLAIN, "reported"))
+        assert (proxy.exchange().answer.outcome, proxy.exchange().bill.settlement) == (
+            "ok",
+            Settlement(PLAIN, "reported"),
+        )
         assert balance(proxy) == Balance(settled_nusd=PLAIN)
         assert not upstream.received[0].closed.is_set()
 
@@ -670,25 +655,24 @@ def test_client_leaves_without_streaming(upstream: Upstream) -> None:
     [
         answers(reply(b"<html>hello</html>", headers=(("content-type", "text/html"),))),
         answers(reply(b'{"type":"message"}')),
-        answers(reply(b"")),
         cut(junk=b"event: message_start\ndata: {nonsense\n\n"),
         cut(junk=b"\x00\xff" * 50),
     ],
-    ids=["html", "no-usage", "empty", "bad-start", "bytes"],
+    ids=["html", "no-usage", "bad-start", "bytes"],
 )
 def test_garbage(upstream: Upstream, script: Script) -> None:
     """
-    An answer that is none of the API's passes as it is and is charged as held, for who knows what it cost.
+    An answer that is not an answer of the API is forwarded unchanged and charged as held, because its cost is unknown.
     """
     upstream.script = script
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
         assert send(proxy, STREAMED).status == 200
         one = proxy.exchange()
 
-        assert one.outcome == "broken"
-        assert one.settlement is not None
-        assert (one.settlement.basis, one.settlement.nusd > 0) == ("held", True)
-        assert balance(proxy) == Balance(settled_nusd=one.settlement.nusd)
+        assert one.answer.outcome == "broken"
+        assert one.bill.settlement is not None
+        assert (one.bill.settlement.basis, one.bill.settlement.nusd > 0) == ("held", True)
+        assert balance(proxy) == Balance(settled_nusd=one.bill.settlement.nusd)
 
 
 def test_garbage_in_mid_stream(upstream: Upstream) -> None:
@@ -701,18 +685,48 @@ def test_garbage_in_mid_stream(upstream: Upstream) -> None:
         send(proxy, STREAMED)
         one = proxy.exchange()
 
-        assert (one.outcome, one.settlement and one.settlement.basis) == ("broken", "held")
-        assert one.cost_nusd is not None
-        assert one.cost_nusd > 64 * 20_000  # what was held: the whole of `max_tokens` and more
+        assert (one.answer.outcome, one.bill.settlement and one.bill.settlement.basis) == ("broken", "held")
+        assert one.bill.cost_nusd is not None
+        assert one.bill.cost_nusd > 64 * 20_000  # what was held: the whole of `max_tokens` and more
 
 
-def test_stream_that_breaks_off(upstream: Upstream) -> None:
+@pytest.mark.parametrize(
+    ("events", "nusd", "basis"),
+    [
+        (4, 3 * 4_000 + 20_000, "estimated"),
+        (6, STREAM, "reported"),
+    ],
+    ids=["in-the-text", "behind-the-last-count"],
+)
+def test_stream_that_breaks_off(upstream: Upstream, events: int, nusd: int, basis: Basis) -> None:
     """
-    Cut by the upstream: charged as held.
+    Cut by the upstream behind its usage: the reported input and the estimated output, as after a hang-up, or the bill
+    where the last count had come. A client that tries again at once is not charged its hold each time.
     """
 
     async def script(_received: Received, writer: asyncio.StreamWriter) -> None:
-        writer.write(head() + b"".join(chunk(sse(event)) for event in streamed_text("hel", "lo")[:4]))
+        writer.write(head() + b"".join(chunk(sse(event)) for event in streamed_text("hel")[:events]))
+        await writer.drain()
+        writer.close()
+
+    upstream.script = script
+    with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
+        for _ in range(2):
+            with pytest.raises(http.client.IncompleteRead):
+                send(proxy, STREAMED)
+        one = proxy.exchange(1)
+
+        assert (one.answer.outcome, one.bill.settlement) == ("broken", Settlement(nusd, basis))
+        assert balance(proxy) == Balance(settled_nusd=2 * nusd)
+
+
+def test_stream_that_breaks_off_before_its_usage(upstream: Upstream) -> None:
+    """
+    The cost is unknown: charged as held.
+    """
+
+    async def script(_received: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(head() + chunk(sse({"type": "ping"})))
         await writer.drain()
         writer.close()
 
@@ -722,8 +736,9 @@ def test_stream_that_breaks_off(upstream: Upstream) -> None:
             send(proxy, STREAMED)
         one = proxy.exchange()
 
-        assert (one.outcome, one.settlement and one.settlement.basis) == ("broken", "held")
+        assert (one.answer.outcome, one.bill.settlement and one.bill.settlement.basis) == ("broken", "held")
         assert balance(proxy).held_nusd == 0
+        assert one.bill.cost_nusd
 
 
 def test_error_in_mid_stream(upstream: Upstream) -> None:
@@ -735,8 +750,12 @@ def test_error_in_mid_stream(upstream: Upstream) -> None:
         assert send(proxy, STREAMED).status == 200
         one = proxy.exchange()
 
-        assert (one.outcome, one.status, one.settlement) == ("upstream_error", 200, Settlement(32_000, "estimated"))
-        assert "overloaded_error" in one.error
+        assert (one.answer.outcome, one.answer.status, one.bill.settlement) == (
+            "upstream_error",
+            200,
+            Settlement(32_000, "estimated"),
+        )
+        assert "overloaded_error" in one.answer.error
 
 
 def test_error_at_the_start_of_a_stream(upstream: Upstream) -> None:
@@ -747,7 +766,10 @@ def test_error_at_the_start_of_a_stream(upstream: Upstream) -> None:
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
         send(proxy, STREAMED)
 
-        assert (proxy.exchange().outcome, proxy.exchange().settlement) == ("upstream_error", Settlement(0, "none"))
+        assert (proxy.exchange().answer.outcome, proxy.exchange().bill.settlement) == (
+            "upstream_error",
+            Settlement(0, "none"),
+        )
         assert balance(proxy) == Balance()
 
 
@@ -757,7 +779,7 @@ def test_error_at_the_start_of_a_stream(upstream: Upstream) -> None:
 @contextmanager
 def blocked(folder: Path) -> Iterator[tuple[str, Path]]:
     """
-    The address of a ledger that cannot be opened, and what is in its way.
+    The address of a ledger that cannot be opened, and the file that prevents it.
     """
     obstacle = folder / "in-the-way"
     obstacle.write_text("a file where a folder should be")
@@ -774,34 +796,37 @@ def health(proxy: RunningProxy) -> dict[str, Any]:
 
 def test_ledger_unavailable_and_open(upstream: Upstream, tmp_path: Path) -> None:
     """
-    Requests go through with status `unknown`, a person is told once, and `/-/health` says why; when the ledger is back
-    that is told too, spend counts again, and the cap holds as it was configured.
+    Requests go through with status `unknown`, a person is told once, and `/-/health` says why and what is not entered yet.
+    When the ledger is back that is told too, every bill is in it, and the cap holds, as it did in memory.
     """
     with (
         blocked(tmp_path) as (url, obstacle),
-        running_proxy(upstream.url, budget_nusd=PLAIN, ledger=url, fail="open") as proxy,
+        running_proxy(upstream.url, budget_nusd=2 * PLAIN, ledger=url, fail="open") as proxy,
     ):
         for call in ({}, {"path": "/v1/models", "method": "GET"}, {}):
             answer = send(proxy, **call)
             assert (answer.status, answer.budget) == (200, {"": "unknown"})
         assert [event for event, _ in proxy.announced] == ["ledger_unavailable"]
-        assert proxy.announced[0][1].endswith("until it answers, requests go on uncounted")
-        assert "cannot open the ledger" in health(proxy)["ledger"]
-        assert proxy.exchange(2).settlement == Settlement(PLAIN, "reported")
+        assert proxy.announced[0][1].endswith(
+            "until it answers, requests are allowed, and their bills are kept in memory"
+        )
+        assert proxy.exchange(2).bill.settlement == Settlement(PLAIN, "reported")
+        said = health(proxy)
+        assert "cannot open the ledger" in said["ledger"]
+        assert said["unwritten"] == {"calls": 2, "nusd": 2 * PLAIN}
+        assert send(proxy).status == 429
 
         obstacle.unlink()
-        time.sleep(1.1)  # it is tried once a second
-        assert send(proxy).budget[""] == "ok"
-        proxy.exchange(3)
-        assert [event for event, _ in proxy.announced] == ["ledger_unavailable", "ledger_back"]
-        assert health(proxy)["ledger"] == "ok"
-        assert balance(proxy) == Balance(settled_nusd=PLAIN)
+        until(lambda: len(proxy.announced) > 1)
+        assert proxy.announced[1:] == [("ledger_back", "the budget ledger answers again; 2 bills of <$0.0001 entered")]
+        assert (health(proxy)["ledger"], health(proxy)["unwritten"]) == ("ok", {"calls": 0, "nusd": 0})
+        assert balance(proxy) == Balance(settled_nusd=2 * PLAIN)
         assert send(proxy).status == 429
 
 
 def test_ledger_that_goes_and_comes_back(upstream: Upstream, tmp_path: Path) -> None:
     """
-    A ledger that fails while the proxy runs: the last budgets known say that there is a cap, and none is claimed to hold.
+    If a ledger fails while the proxy runs, the last known budgets say that there is a cap, and no state is claimed.
     """
     with running_proxy(upstream.url, budget_nusd=10**9, ledger=f"sqlite:///{tmp_path}/l.db") as proxy:
         assert send(proxy).budget[""] == "ok"
@@ -854,11 +879,15 @@ def test_verified_upgrade(upstream: Upstream) -> None:
         send(proxy, MARKED, **FLAG)
         one = proxy.exchange()
 
-        assert one.receipt is not None
-        assert (one.receipt.requested_ttl, one.receipt.billed_ttl, one.receipt.verified) == ("1h", "1h", True)
-        assert (one.receipt.cost_nusd, one.receipt.counterfactual_nusd) == (8_032_000, 5_032_000)
-        assert one.receipt.difference_nusd == 3_000_000
-        assert " vs_5m_usd=+0.003 ttl=1h-verified " in request_line(one, Ink(colour=False))
+        assert one.bill.receipt is not None
+        assert (one.bill.receipt.requested_ttl, one.bill.receipt.billed_ttl, one.bill.receipt.verified) == (
+            "1h",
+            "1h",
+            True,
+        )
+        assert (one.bill.receipt.cost_nusd, one.bill.receipt.counterfactual_nusd) == (8_032_000, 5_032_000)
+        assert one.bill.receipt.difference_nusd == 3_000_000
+        assert " vs_5m_usd=+0.003 ttl=1h-verified " in logfmt(one)
         assert health(proxy)["downgraded_models"] == []
         assert proxy.announced == []
 
@@ -873,10 +902,10 @@ def test_silent_downgrade(upstream: Upstream) -> None:
             send(proxy, MARKED, **FLAG)
         one = proxy.exchange(1)
 
-        assert one.receipt is not None
-        assert (one.receipt.verified, one.receipt.difference_nusd) == (False, 0)
+        assert one.bill.receipt is not None
+        assert (one.bill.receipt.verified, one.bill.receipt.difference_nusd) == (False, 0)
         assert [event for event, _ in proxy.announced] == ["ttl_downgraded"]
-        assert " ttl=5m-DOWNGRADED " in request_line(one, Ink(colour=False))
+        assert " ttl=5m-DOWNGRADED " in logfmt(one)
         assert health(proxy)["downgraded_models"] == [MODEL]
         summary = Summary().add(proxy.exchanges[0]).add(one)
         assert (summary.verified, summary.downgraded, summary.difference_nusd) == (0, 2, 0)
@@ -893,16 +922,16 @@ def test_body_that_was_sent_again_has_no_upgrade_to_verify(upstream: Upstream) -
         assert send(proxy, MARKED, **FLAG).status == 200
         one = proxy.exchange()
 
-        assert (len(upstream.received), one.resent, one.upgraded) == (2, True, 0)
-        assert one.settlement == Settlement(PLAIN, "reported")
-        assert one.receipt is not None
-        assert (one.receipt.requested_ttl, one.receipt.verified) == ("5m", None)
+        assert (len(upstream.received), one.upgrade.resent, one.upgrade.upgraded) == (2, True, 0)
+        assert one.bill.settlement == Settlement(PLAIN, "reported")
+        assert one.bill.receipt is not None
+        assert (one.bill.receipt.requested_ttl, one.bill.receipt.verified) == ("5m", None)
         assert balance(proxy) == Balance(settled_nusd=PLAIN)
 
 
 def test_last_exchanges_hold_nothing_secret(upstream: Upstream) -> None:
     """
-    `/-/exchanges?last=N` gives the newest N with their costs, and neither a body nor a credential.
+    `/-/exchanges?last=N` lists the newest N with their costs, and contains no body and no credential.
     """
     said = {**CALL, "messages": [{"role": "user", "content": "my secret words"}]}
     upstream.script = answers(reply(json.dumps(message(text("their secret words"))).encode()))
@@ -937,7 +966,7 @@ def test_line_says_what_is_left_afterwards(upstream: Upstream) -> None:
             "1.00",
             "0.99",
         )
-        assert "left_usd=0.99" in request_line(done, Ink(colour=False))
+        assert "left_usd=0.99" in logfmt(done)
         assert balance(proxy) == Balance(settled_nusd=PLAIN)
 
 
@@ -948,7 +977,7 @@ def test_line_of_what_is_free_says_where_the_budget_stands(upstream: Upstream) -
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
         send(proxy, path="/v1/models", method="GET")
 
-        assert "budget=ok left_usd=1.00" in request_line(proxy.exchange(0), Ink(colour=False))
+        assert "budget=ok left_usd=1.00" in logfmt(proxy.exchange(0))
 
 
 # --- clients -----------------------------------------------------------------------------------------------------------
@@ -970,7 +999,7 @@ def test_sdk_makes_one_attempt_at_a_spent_budget(spent: RunningProxy, stream: bo
         client.messages.create(**CALL, stream=stream)
 
     assert "spend limit reached (monthly; resets" in str(raised.value)
-    assert "savemode budget set" in str(raised.value)
+    assert "To go on now: " in str(raised.value)
     assert raised.value.request_id == spent.exchange(2).id
     assert len(spent.exchanges) == 3
 
@@ -979,7 +1008,7 @@ def test_sdk_waits_for_what_others_hold(upstream: Upstream, monkeypatch: pytest.
     """
     A strict budget whose rest others hold refuses for the moment: the SDK tries again, and succeeds once they settled.
     """
-    monkeypatch.setattr("savemode_cli.core.admission.RETRY_AFTER_S", 1)
+    monkeypatch.setattr("savemode_cli.core.budget.refusal.RETRY_AFTER_S", 1)
     go_on = upstream.event()
 
     async def script(_received: Received, writer: asyncio.StreamWriter) -> None:
@@ -997,12 +1026,12 @@ def test_sdk_waits_for_what_others_hold(upstream: Upstream, monkeypatch: pytest.
         assert 2_000_000 < balance(proxy).held_nusd < 4_000_000
         second = pool.submit(lambda: client.messages.create(**CALL))
         refused = proxy.exchange(0)
-        assert (refused.outcome, refused.error) == ("refused", "budget: held")
+        assert (refused.answer.outcome, refused.answer.error) == ("refused", "budget: held")
         upstream.set(go_on)
 
         assert first.result().id == "msg_1"
         assert second.result().id == "msg_1"
-        assert sorted(one.outcome for one in proxy.exchanges) == ["ok", "ok", "refused"]
+        assert sorted(one.answer.outcome for one in proxy.exchanges) == ["ok", "ok", "refused"]
         assert balance(proxy) == Balance(settled_nusd=2 * PLAIN)
 
 
@@ -1061,7 +1090,7 @@ def test_every_figure_agrees(upstream: Upstream) -> None:
         for one in proxy.exchanges:
             summary = summary.add(one)
         charges = proxy.ledger.charges()
-        receipts = {one.id: one.receipt.cost_nusd for one in proxy.exchanges if one.receipt is not None}
+        receipts = {one.id: one.bill.receipt.cost_nusd for one in proxy.exchanges if one.bill.receipt is not None}
         assert balance(proxy) == Balance(settled_nusd=summary.cost_nusd)
         assert sum(one.nusd for one in charges) == summary.cost_nusd
         assert {one.hold_id: one.nusd for one in charges if one.basis in ("reported", "estimated")} == {
@@ -1078,7 +1107,7 @@ def test_every_figure_agrees(upstream: Upstream) -> None:
             "refused": 2,
         }
         known = 2 * LARGE_NUSD + PLAIN + STREAM + 72_000 + 72_000
-        (unpriced,) = (one.cost_nusd for one in proxy.exchanges if one.price_state == "unpriced")
+        (unpriced,) = (one.bill.cost_nusd for one in proxy.exchanges if one.bill.price_state == "unpriced")
         assert unpriced is not None
         assert summary.cost_nusd == known + unpriced + sum(unknown)
 
@@ -1134,8 +1163,10 @@ def test_thousand_requests_at_a_cap_worth_a_hundred(upstream: Upstream, strict: 
         assert (allowed + statuses.count(429), len(upstream.received)) == (1_000, allowed)
         assert 100 <= allowed < (101 if strict else 100 + at_once)
         assert balance(proxy) == Balance(settled_nusd=allowed * SMALL_NUSD)
-        assert sum(one.cost_nusd or 0 for one in proxy.exchanges) == allowed * SMALL_NUSD
-        assert sum(one.receipt.cost_nusd or 0 for one in proxy.exchanges if one.receipt) == allowed * SMALL_NUSD
+        assert sum(one.bill.cost_nusd or 0 for one in proxy.exchanges) == allowed * SMALL_NUSD
+        assert (
+            sum(one.bill.receipt.cost_nusd or 0 for one in proxy.exchanges if one.bill.receipt) == allowed * SMALL_NUSD
+        )
         assert proxy.ledger.holds(datetime.now(UTC)) == ()
 
 
@@ -1169,7 +1200,7 @@ def test_strict_cap_is_never_crossed_by_a_request_that_costs_its_ceiling(upstrea
 
 def test_hold_of_a_killed_proxy_counts(upstream: Upstream, tmp_path: Path) -> None:
     """
-    Killed in mid-request, started again on the same ledger: the hold is still there and is in the way, and is said at start.
+    After a kill and a restart with the same ledger, the hold still counts, and the start says so.
     """
     options = ("--budget", "0.01", "--strict", "--ledger", f"sqlite:///{tmp_path}/ledger.db")
     call = json.dumps({**STREAMED, "max_tokens": 300}).encode()
@@ -1186,13 +1217,15 @@ def test_hold_of_a_killed_proxy_counts(upstream: Upstream, tmp_path: Path) -> No
     upstream.script = answers(reply())
     with serving(upstream.url, *options) as (server, url):
         status, said = post(url, call)
-        found = server.err.wait_for(r"  budget   default \$0\.01 \(monthly, strict\): \$0\.00 spent, \$(\S+) held, ")
+        found = server.err.wait_for(
+            r"  budget    default \$0\.0100 \(monthly, strict\): \$0\.0000 spent, \$(\S+) held "
+        )
         server.end()
 
     held = (len(call) * 8_000 + 300 * 20_000) * 11 // 10
-    assert found[1] == dollars_of(held).removeprefix("$")
+    assert found[1] == dollars(held).removeprefix("$")
     assert status == 429
-    assert f"{dollars_of(held)} is held by requests still running" in json.loads(said)["error"]["message"]
+    assert f"{dollars(held)} is held by requests still running" in json.loads(said)["error"]["message"]
     assert len(upstream.received) == 1
 
 
@@ -1211,7 +1244,7 @@ def test_ledger_is_whole_when_the_proxy_has_stopped(upstream: Upstream, tmp_path
 
 def test_deleted_ledger_does_not_lift_the_cap(upstream: Upstream, tmp_path: Path) -> None:
     """
-    The spend is forgotten with the file, and said so by the ledger; the cap is not.
+    The spend is lost with the file, which the log says; the cap is not.
     """
     with running_proxy(upstream.url, budget_nusd=PLAIN, ledger=f"sqlite:///{tmp_path}/l.db") as proxy:
         assert send(proxy).status == 200

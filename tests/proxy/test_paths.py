@@ -1,5 +1,5 @@
 """
-Paths over real sockets: a cap must not be avoidable by spelling.
+Paths over real sockets: no spelling of a path may avoid a cap.
 """
 
 import json
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from savemode_cli.core.budget import Budget
-from tests.proxy.wire import OK, End, Wire, exchange, request
-from tests.upstream import RunningProxy, Upstream, running_proxy
+from savemode_cli.core.budget.budget import Budget
+from tests.support.upstream import RunningProxy, Upstream, running_proxy
+from tests.support.wire import OK, End, Wire, exchange, request
 
 CALL = json.dumps({"model": "claude-opus-5-5", "max_tokens": 9, "messages": []}).encode()
 
@@ -58,7 +58,8 @@ ODD = [
 @pytest.mark.parametrize("target", ODD)
 def test_odd_spelling_goes_nowhere(wire: Wire, wired: RunningProxy, target: str) -> None:
     """
-    What a server behind us may take for a model call is spelled as one, or it is refused and says how to spell it.
+    A path that the upstream may treat as a model call must have its normal spelling; otherwise it is refused, with the
+    correct spelling.
     """
     answer = exchange(wired.port, request("POST", target, CALL))
 
@@ -68,7 +69,7 @@ def test_odd_spelling_goes_nowhere(wire: Wire, wired: RunningProxy, target: str)
     assert "/v1/messages" in error["error"]["message"] or "known products" in error["error"]["message"]
     assert error["request_id"] == answer.all(b"request-id")[0].decode()
     assert not wire.waiting()
-    assert wired.exchange().outcome == "refused"
+    assert wired.exchange().answer.outcome == "refused"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_odd_spelling_goes_nowhere(wire: Wire, wired: RunningProxy, target: str)
 )
 def test_true_spelling_is_capped(wire: Wire, target: str, forwarded: str) -> None:
     """
-    An absolute address is the same call: held and counted as such, and once the cap is reached refused.
+    An absolute URL is the same call: it is reserved, counted and refused at the cap.
     """
     with running_proxy(wire.url, budget_nusd=1) as proxy, End.to(proxy.port) as client:
         client.send(request("POST", target, CALL))
@@ -114,7 +115,7 @@ def test_true_spelling_is_capped(wire: Wire, target: str, forwarded: str) -> Non
 )
 def test_other_paths_stay_as_they_came(wire: Wire, wired: RunningProxy, method: str, target: str) -> None:
     """
-    Only what may be a model call has to be spelled in one way; the bytes of every other path pass.
+    Every other path is forwarded byte for byte.
     """
     with End.to(wired.port) as client:
         client.send(request(method, target, CALL if method == "POST" else None))
@@ -126,17 +127,51 @@ def test_other_paths_stay_as_they_came(wire: Wire, wired: RunningProxy, method: 
 
 def test_path_of_the_upstream_is_part_of_it(wire: Wire) -> None:
     """
-    Below an upstream whose address ends in /v1, a request for /messages is a model call too.
+    A path is judged as the upstream sees it, including the upstream's own path.
     """
     with running_proxy(f"{wire.url}/v1") as proxy:
-        assert exchange(proxy.port, request("POST", "/messages", CALL)).status == 400
+        assert exchange(proxy.port, request("POST", "/x/../messages", CALL)).status == 400
         assert not wire.waiting()
         wire.close()
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("/messages?beta=true", "has no /v1"),
+        ("/wizard/messages", "has no /v1"),
+        ("/v1/v1/messages", "ends in /v1"),
+        ("/wizard/v1/v1/messages", "ends in /v1"),
+    ],
+)
+def test_base_url_with_too_little_or_too_much(upstream: Upstream, target: str, said: str) -> None:
+    """
+    The call is served, capped and counted like any other, and one announcement says what to correct.
+    """
+    with running_proxy(upstream.url, budget_nusd=1) as proxy:
+        assert exchange(proxy.port, request("POST", target, CALL)).status == 200
+        assert exchange(proxy.port, request("POST", target, CALL)).status == 429
+        announced = [text for event, text in proxy.announced if event == "base_url"]
+
+    assert [one.target for one in upstream.received] == ["/v1/messages" + target[target.find("?") :] * ("?" in target)]
+    assert len(announced) == 1
+    assert said in announced[0]
+
+
+def test_unknown_prefix_is_answered_with_the_spelling_to_use(wire: Wire, wired: RunningProxy) -> None:
+    """
+    A base URL with the path of a gateway, for clients that add /v1/messages and for those that add /messages.
+    """
+    for target in ("/anthropic/v1/messages", "/anthropic/messages", "/api/anthropic/messages", "/v1/messages/messages"):
+        answer = exchange(wired.port, request("POST", target, CALL))
+        assert answer.status == 400
+        assert b"base URL" in answer.body
+    assert not wire.waiting()
+
+
 def test_refused_spelling_is_not_collected(wire: Wire, wired: RunningProxy) -> None:
     """
-    A body on such a path is not waited for: the refusal comes before it was sent.
+    The refusal comes before the body of such a request was sent.
     """
     with End.to(wired.port) as client:
         client.send(request("POST", "//v1/messages", None, ("content-length", "1000000")) + b"x" * 1000)
@@ -146,7 +181,7 @@ def test_refused_spelling_is_not_collected(wire: Wire, wired: RunningProxy) -> N
 
 def test_spent_cap_holds_whatever_the_spelling(upstream: Upstream) -> None:
     """
-    Where everything is spent, no spelling of a model call or a batch reaches the upstream.
+    When everything is spent, no spelling of a model call or a batch reaches the upstream.
     """
     with running_proxy(upstream.url, budget_nusd=1) as proxy:
         proxy.ledger.set_budget(Budget("default", 1))

@@ -1,7 +1,8 @@
 """
-What happens to a request between its two sides: what passes, what is edited, what is remembered, what goes wrong.
+What happens to a request between the client and the upstream: what is forwarded, what is edited, what is remembered, what
+goes wrong.
 
-Both sides are real sockets, so each claim is about bytes on the wire.
+Both sides are real sockets, so each test checks the bytes that were sent.
 """
 
 import gzip
@@ -16,11 +17,13 @@ import brotli
 import pytest
 import zstandard
 
-from savemode_cli.core.messages import EXTENDED_TTL_BETA
+from savemode_cli.core.budget.charge import Settlement
+from savemode_cli.core.wire.answer import Outcome
+from savemode_cli.core.wire.messages import EXTENDED_TTL_BETA
 from savemode_cli.proxy.relay import request_id
 from tests.conftest import FLAG
-from tests.proxy.wire import CHUNKED, LAST_CHUNK, OK, CutShort, End, Wire, Wired, chunk, exchange, request
-from tests.upstream import Received, RunningProxy, Upstream, answer, error, reply, running_proxy
+from tests.support.upstream import Received, RunningProxy, Upstream, answer, error, reply, running_proxy
+from tests.support.wire import CHUNKED, LAST_CHUNK, OK, CutShort, End, Wire, Wired, chunk, exchange, request
 
 OPEN = tuple(FLAG.items())
 BARE = '{"type":"ephemeral"}'
@@ -29,7 +32,7 @@ HOUR = '{"type":"ephemeral","ttl":"1h"}'
 
 def marked(control: str = BARE, model: str = "claude-opus-5-5") -> bytes:
     """
-    A body with a marker on the system and one on the message, spelled as no serialiser would spell it.
+    A body with a breakpoint in the system prompt and one in the message, formatted as no JSON encoder would.
     """
     block = f'"cache_control":{control}}}]'
     system = f'"system":[{{"type":"text","text":"caf\\u00e9 \u00e9",{block}'
@@ -128,7 +131,7 @@ def test_target_without_a_path_is_refused(wire: Wire, wired: RunningProxy, targe
 
 def test_headers_pass_in_order(wire: Wire, wired: RunningProxy) -> None:
     """
-    Known, unknown, repeated, empty, UTF-8: in the order and with the values in which they came, and none beside them.
+    Known, unknown, repeated, empty and UTF-8 headers keep their order and values, and none is added.
     """
     headers = [
         ("x-api-key", "sk-ant-api-1"),
@@ -150,7 +153,6 @@ def test_headers_pass_in_order(wire: Wire, wired: RunningProxy) -> None:
     assert arrived.headers[0] == (b"Host", f"127.0.0.1:{wire.port}".encode())
 
 
-@pytest.mark.xfail(reason="aiohttp writes header values as UTF-8 only: the byte E9 becomes C3 A9", strict=True)
 def test_latin1_value_passes(wire: Wire, wired: RunningProxy) -> None:
     """
     A byte that is not UTF-8 arrives as that byte.
@@ -161,14 +163,14 @@ def test_latin1_value_passes(wire: Wire, wired: RunningProxy) -> None:
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/files"])
 def test_no_header_is_added(wire: Wire, wired: RunningProxy, path: str) -> None:
     """
-    A request without headers stays one: no accept, accept-encoding, content-type or user-agent of ours.
+    A request without headers stays without them: no accept, accept-encoding, content-type or user-agent is added.
     """
     assert through(wire, wired, request("POST", path, b"{}")).names == [b"host", b"content-length"]
 
 
 def test_hop_by_hop_headers_stay(wire: Wire, wired: RunningProxy) -> None:
     """
-    What is about the client's connection with us, by name or listed in `Connection`, is not about ours with the upstream.
+    Headers about the client's connection, by name or listed in `Connection`, are not forwarded.
     """
     headers = [
         ("connection", "keep-alive, X-Listed"),
@@ -208,13 +210,13 @@ def test_body_passes(wire: Wire, wired: RunningProxy, path: str, body: bytes) ->
 
 def test_encoded_body_is_not_judged(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    A compressed request passes untouched, gate open or not, and says why.
+    A compressed request is forwarded unchanged, with any gate, and the record says why.
     """
     body = gzip.compress(marked())
     ask(proxy, body, *OPEN, ("content-encoding", "gzip"))
 
     assert upstream.received[0].body == body
-    assert [skip.code for skip in proxy.exchange().skips] == ["encoded"]
+    assert [skip.code for skip in proxy.exchange().upgrade.skips] == ["encoded"]
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/files"])
@@ -244,7 +246,7 @@ def test_status_passes(wire: Wire, wired: RunningProxy, line: str) -> None:
 
 def test_answer_headers_pass_in_order(wire: Wire, wired: RunningProxy) -> None:
     """
-    All of them, repeated ones too, and none of our own: no `date`, no `server`.
+    All of them, including repeated ones, and none is added: no `date`, no `server`.
     """
     headers = [
         (b"request-id", b"req_up"),
@@ -265,7 +267,7 @@ def test_answer_headers_pass_in_order(wire: Wire, wired: RunningProxy) -> None:
 
 def test_date_and_server_are_the_upstreams(wire: Wire, wired: RunningProxy) -> None:
     """
-    Where the upstream says who and when it is, that is what the client reads, once.
+    If the upstream sends them, the client gets them once.
     """
     got = back(wire, wired, b"HTTP/1.1 200 OK\r\ndate: then\r\nserver: cloudflare\r\ncontent-length: 0\r\n\r\n")
 
@@ -370,13 +372,13 @@ def test_close_delimited_answer_passes(wire: Wire, wired: RunningProxy) -> None:
 @pytest.mark.parametrize("status", [b"400", b"413", b"429", b"500", b"529"])
 def test_error_body_passes(wire: Wire, wired: RunningProxy, status: bytes) -> None:
     """
-    Clients match wording, so an error body is nobody's to touch, JSON or not.
+    Clients match the wording of errors, so an error body is unchanged, JSON or not.
     """
     body = b'{ "type":"error", "error":{"message":"caf\\u00e9 cache_control ttl"} }\xff<html>'
     got = back(wire, wired, b"HTTP/1.1 %b x\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
 
     assert got.body == body
-    assert wired.exchange().outcome == "upstream_error"
+    assert wired.exchange().answer.outcome == "upstream_error"
 
 
 # The upgrade.
@@ -384,25 +386,25 @@ def test_error_body_passes(wire: Wire, wired: RunningProxy, status: bytes) -> No
 
 def test_open_gate_splices(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    Each bare marker gains its TTL; every other byte stays.
+    Each bare breakpoint gets its TTL; every other byte stays.
     """
     ask(proxy, marked(), *OPEN)
 
     assert upstream.received[0].body == marked(HOUR)
     assert upstream.received[0].all("content-length") == [str(len(marked(HOUR)))]
-    assert proxy.exchange().upgraded == 2
+    assert proxy.exchange().upgrade.upgraded == 2
 
 
 @pytest.mark.parametrize("flag", ["false", "1", "yes", None])
 def test_closed_gate_passes(upstream: Upstream, proxy: RunningProxy, flag: str | None) -> None:
     """
-    Without the flag, exactly `true`, body and beta header are the client's.
+    Without the flag with exactly the value `true`, the body and the beta header are unchanged.
     """
     ask(proxy, marked(), *([] if flag is None else [(OPEN[0][0], flag)]))
 
     assert upstream.received[0].body == marked()
     assert upstream.received[0].all("anthropic-beta") == []
-    assert (proxy.exchange().gate.on, proxy.exchange().edits) == (False, ())
+    assert (proxy.exchange().upgrade.gate.on, proxy.exchange().upgrade.edits) == (False, ())
 
 
 @pytest.mark.parametrize(
@@ -417,7 +419,7 @@ def test_closed_gate_passes(upstream: Upstream, proxy: RunningProxy, flag: str |
 )
 def test_beta_is_named_once(upstream: Upstream, proxy: RunningProxy, before: list[str], after: list[str]) -> None:
     """
-    An upgraded body comes with the beta, appended to the last such header unless the client named it.
+    An upgraded body has the beta, appended to the last such header unless the client named it.
     """
     ask(proxy, marked(), *OPEN, *(("anthropic-beta", value) for value in before), ("x-after", "1"))
 
@@ -438,7 +440,7 @@ def test_no_beta_header(upstream: Upstream, before: list[str]) -> None:
 
 def test_nothing_to_upgrade_adds_no_beta(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    A body that goes out as it came goes with the headers that it came with.
+    If the body is unchanged, its headers are too.
     """
     ask(proxy, marked(HOUR), *OPEN)
 
@@ -457,7 +459,7 @@ def test_observe(upstream: Upstream, headers: tuple[tuple[str, str], ...]) -> No
 
     assert upstream.received[0].body == marked()
     assert upstream.received[0].all("anthropic-beta") == []
-    assert (len(done.edits), done.observed, done.upgraded) == (2, True, 0)
+    assert (len(done.upgrade.edits), done.upgrade.observed, done.upgrade.upgraded) == (2, True, 0)
 
 
 @pytest.mark.parametrize(("debug", "second"), [(True, marked(HOUR)), (False, marked())], ids=["debug", "no-debug"])
@@ -487,11 +489,11 @@ def test_environment_is_read_at_each_request(
 )
 def test_product_path(upstream: Upstream, path: str, product: str, body: bytes) -> None:
     """
-    The product in the path decides and stays here; another name of it is the same product.
+    The product in the path counts and is not forwarded; another name of it is the same product.
     """
     with running_proxy(upstream.url) as proxy:
         ask(proxy, marked(), *OPEN, target=f"{path}?beta=true")
-        assert proxy.exchange().product == product
+        assert proxy.exchange().call.product == product
 
     assert (upstream.received[0].target, upstream.received[0].body) == ("/v1/messages?beta=true", body)
 
@@ -522,7 +524,7 @@ def test_bad_value_is_refused(
     upstream: Upstream, proxy: RunningProxy, path: str, headers: list[tuple[str, str]]
 ) -> None:
     """
-    A value of ours that is not allowed is answered 400 in the API's envelope; nothing is sent upstream.
+    An invalid value of one of savemode's headers is answered with 400 in the API's error format; nothing is forwarded.
     """
     got = ask(proxy, marked(), *headers, target=path)
     envelope = json.loads(got.body)
@@ -530,7 +532,7 @@ def test_bad_value_is_refused(
     assert (got.status, envelope["type"], envelope["error"]["type"]) == (400, "error", "invalid_request_error")
     assert got.all(b"request-id") == [envelope["request_id"].encode()]
     assert upstream.received == []
-    assert (proxy.exchange().outcome, proxy.exchange().id) == ("refused", envelope["request_id"])
+    assert (proxy.exchange().answer.outcome, proxy.exchange().id) == ("refused", envelope["request_id"])
 
 
 def test_unknown_product_names_the_known(proxy: RunningProxy) -> None:
@@ -559,7 +561,7 @@ def test_other_bodies_are_left_alone(upstream: Upstream, proxy: RunningProxy, pa
 
     assert upstream.received[0].body == marked()
     assert upstream.received[0].all("anthropic-beta") == []
-    assert [skip.code for skip in proxy.exchange().skips] == [code]
+    assert [skip.code for skip in proxy.exchange().upgrade.skips] == [code]
 
 
 OURS = [*OPEN, ("X-PostHog-Property-Mode", "max"), ("x-posthog-provider", "Anthropic")]
@@ -568,7 +570,7 @@ OURS = [*OPEN, ("X-PostHog-Property-Mode", "max"), ("x-posthog-provider", "Anthr
 @pytest.mark.parametrize("forward", [False, True])
 def test_posthog_headers(upstream: Upstream, forward: bool) -> None:
     """
-    Ours stay here, unless the upstream is said to be a gateway itself.
+    They are not forwarded, unless the upstream is configured as a gateway.
     """
     with running_proxy(upstream.url, forward_posthog_headers=forward) as proxy:
         ask(proxy, marked(), *OURS, ("x-posthogish", "1"))
@@ -601,7 +603,7 @@ def refusing(message: str, *, compressed: bool = False) -> Any:
 @pytest.mark.parametrize("compressed", [False, True])
 def test_refused_upgrade_is_taken_back(upstream: Upstream, proxy: RunningProxy, message: str, compressed: bool) -> None:
     """
-    The original bytes go out once, without our beta, and the client sees only that answer.
+    The original bytes are sent once, without the added beta, and the client gets only this answer.
     """
     upstream.script = refusing(message, compressed=compressed)
     got = ask(proxy, marked(), *OPEN, ("anthropic-beta", "a-1"))
@@ -609,12 +611,16 @@ def test_refused_upgrade_is_taken_back(upstream: Upstream, proxy: RunningProxy, 
     assert got.status == 200
     assert [received.body for received in upstream.received] == [marked(HOUR), marked()]
     assert upstream.received[1].all("anthropic-beta") == ["a-1"]
-    assert (proxy.exchange().resent, proxy.exchange().upgraded, proxy.exchange().outcome) == (True, 0, "ok")
+    assert (proxy.exchange().upgrade.resent, proxy.exchange().upgrade.upgraded, proxy.exchange().answer.outcome) == (
+        True,
+        0,
+        "ok",
+    )
 
 
 def test_refusal_stops_the_upgrade_for_its_model(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    Said once; that model is not upgraded again, another one is.
+    This is announced once; that model is not upgraded again, another one is.
     """
     upstream.script = refusing(BLAME)
     ask(proxy, marked(), *OPEN)
@@ -625,12 +631,12 @@ def test_refusal_stops_the_upgrade_for_its_model(upstream: Upstream, proxy: Runn
     assert [received.body for received in upstream.received[2:]] == [marked(), marked(HOUR, "claude-sonnet-5")]
     assert [event for event, _ in proxy.announced] == ["upgrade_stopped"]
     assert "claude-opus-5-5" in proxy.announced[0][1]
-    assert [skip.code for skip in proxy.exchange(1).skips] == ["stopped"]
+    assert [skip.code for skip in proxy.exchange(1).upgrade.skips] == ["stopped"]
 
 
 def test_original_is_sent_once(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    Where the original is refused as well, that second refusal is the answer.
+    If the original is refused too, that second refusal is the answer.
     """
 
     async def script(_received: Received, writer: Any) -> None:
@@ -646,7 +652,7 @@ def test_original_is_sent_once(upstream: Upstream, proxy: RunningProxy) -> None:
 @pytest.mark.parametrize("compressed", [False, True])
 def test_unrelated_400_passes(upstream: Upstream, proxy: RunningProxy, compressed: bool) -> None:
     """
-    A 400 about something else is the client's: byte for byte, not sent again, nothing is stopped.
+    Another 400 is forwarded byte for byte; the request is not sent again, and upgrades continue.
     """
     raw = error("invalid_request_error", "max_tokens: subtle throttling", compressed=compressed)
 
@@ -682,7 +688,7 @@ def test_400_that_is_long_once_it_is_decoded_passes(
     upstream: Upstream, proxy: RunningProxy, monkeypatch: pytest.MonkeyPatch, coding: str
 ) -> None:
     """
-    A few compressed bytes may stand for gigabytes: nobody decodes more of them than an error may have.
+    A few compressed bytes may expand to gigabytes, so decoding is limited to the size of an error.
     """
     body = error("invalid_request_error", BLAME).partition(b"\r\n\r\n")[2] + b" " * 10_000_000
     small = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.ZstdCompressor().compress}[coding](body)
@@ -701,7 +707,7 @@ def test_400_of_an_unedited_request_is_not_resent(
     upstream: Upstream, proxy: RunningProxy, headers: tuple[tuple[str, str], ...]
 ) -> None:
     """
-    What we did not edit cannot be our fault.
+    An unedited request was not refused because of an edit.
     """
 
     async def script(_received: Received, writer: Any) -> None:
@@ -716,7 +722,7 @@ def test_400_of_an_unedited_request_is_not_resent(
 
 def test_observed_400_is_not_resent(upstream: Upstream) -> None:
     """
-    Nor can it be where the edits were only observed.
+    The same if the edits were only observed.
     """
 
     async def script(_received: Received, writer: Any) -> None:
@@ -736,14 +742,15 @@ AGENT = ("x-claude-code-agent-id", "agent-1")
 
 def test_session_keeps_its_ttl(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    First seen with the gate closed, its cache is warm at 5m and stays so when the gate opens.
+    If the gate was closed for the first request, the cache is warm at 5m, and the session stays at 5m when the gate
+    opens.
     """
     ask(proxy, marked(), SESSION)
     ask(proxy, marked(), SESSION, *OPEN)
 
     assert upstream.received[1].body == marked()
     assert upstream.received[1].all("anthropic-beta") == []
-    assert [skip.code for skip in proxy.exchange(1).skips] == ["sticky"]
+    assert [skip.code for skip in proxy.exchange(1).upgrade.skips] == ["sticky"]
 
 
 @pytest.mark.parametrize(
@@ -753,7 +760,7 @@ def test_another_session_does_not_share_it(
     upstream: Upstream, proxy: RunningProxy, other: tuple[tuple[str, str], ...]
 ) -> None:
     """
-    A sub-agent's cache is its own, and so is another session's.
+    A sub-agent and another session have caches of their own.
     """
     ask(proxy, marked(), SESSION)
     ask(proxy, marked(), *other, *OPEN)
@@ -773,7 +780,7 @@ def test_upgraded_session_stays_upgraded(upstream: Upstream, proxy: RunningProxy
 
 def test_failed_request_wrote_no_cache(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    A first request that the upstream refused leaves the session free.
+    If the upstream refused the first request, the session is not bound to a TTL.
     """
 
     async def script(_received: Received, writer: Any) -> None:
@@ -793,23 +800,25 @@ SECRET_TARGET = "/v1/messages?key=sk-ant-api-secret"
 SECRET_HEADER = ("x-api-key", "sk-ant-api-secret")
 
 
-def check_envelope(got: Wired, proxy: RunningProxy, status: int, api_type: str) -> None:
+def check_envelope(
+    got: Wired, proxy: RunningProxy, status: int, api_type: str, outcome: Outcome = "unreachable"
+) -> None:
     """
-    An answer of our own: the API's envelope, our id in body, header and record, and no secret.
+    An answer of the proxy: the API's error format, the ID in body, header and record, and no secret.
     """
     envelope = json.loads(got.body)
     done = proxy.exchange()
 
-    assert (got.status, envelope["error"]["type"], done.outcome) == (status, api_type, "unreachable")
+    assert (got.status, envelope["error"]["type"], done.answer.outcome) == (status, api_type, outcome)
     assert got.all(b"request-id") == [envelope["request_id"].encode()] == [done.id.encode()]
     assert b"secret" not in got.body
-    assert "secret" not in done.error
-    assert done.status == status
+    assert "secret" not in done.answer.error
+    assert done.answer.status == status
 
 
 def test_refused_connection_is_502(wire: Wire, wired: RunningProxy) -> None:
     """
-    Nobody listens there.
+    The port is closed.
     """
     wire.close()
 
@@ -843,7 +852,7 @@ def test_no_answer_is_502(wire: Wire, wired: RunningProxy, answered: bytes) -> N
 
 def test_silence_is_504(wire: Wire) -> None:
     """
-    The upstream accepts and says nothing.
+    The upstream accepts the connection and sends nothing.
     """
     with running_proxy(wire.url, read_timeout_s=0.2) as proxy, End.to(proxy.port) as client:
         client.send(request("POST", SECRET_TARGET, marked(), SECRET_HEADER))
@@ -856,7 +865,7 @@ def test_silence_is_504(wire: Wire) -> None:
 
 def test_refusal_that_breaks_off_is_502(wire: Wire, wired: RunningProxy) -> None:
     """
-    A 400 that ends before it can be judged is no answer.
+    A 400 that ends before it can be judged is not an answer, and is free like any error of the upstream.
     """
     with End.to(wired.port) as client:
         client.send(request("POST", "/v1/messages", marked(), *OPEN))
@@ -865,7 +874,8 @@ def test_refusal_that_breaks_off_is_502(wire: Wire, wired: RunningProxy) -> None
         upstream.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 100\r\n\r\n{")
         upstream.close()
 
-        check_envelope(client.message(), wired, 502, "api_error")
+        check_envelope(client.message(), wired, 502, "api_error", "upstream_error")
+    assert wired.exchange().bill.settlement == Settlement(0, "none")
 
 
 @pytest.mark.parametrize(
@@ -879,7 +889,7 @@ def test_refusal_that_breaks_off_is_502(wire: Wire, wired: RunningProxy) -> None
 )
 def test_broken_answer_is_cut_short(wire: Wire, wired: RunningProxy, answered: bytes) -> None:
     """
-    The client sees that something is missing: what came is passed on, and no clean end follows.
+    The client can see that the answer is incomplete: it gets what came, without a normal end.
     """
     with End.to(wired.port) as client:
         client.send(request("POST", "/v1/messages", b'{"stream":true}'))
@@ -894,13 +904,13 @@ def test_broken_answer_is_cut_short(wire: Wire, wired: RunningProxy, answered: b
 
     assert b"data: 1\n\n" in rest
     assert not rest.endswith(LAST_CHUNK)
-    assert (wired.exchange().outcome, wired.exchange().status) == ("broken", 200)
-    assert wired.exchange().error
+    assert (wired.exchange().answer.outcome, wired.exchange().answer.status) == ("broken", 200)
+    assert wired.exchange().answer.error
 
 
 def test_garbage_in_mid_answer_is_cut_short(wire: Wire, wired: RunningProxy) -> None:
     """
-    So it is where what follows is no chunk.
+    The same if the next bytes are not a chunk.
     """
     with End.to(wired.port) as client:
         client.send(request("POST", "/v1/messages", b'{"stream":true}'))
@@ -916,7 +926,7 @@ def test_garbage_in_mid_answer_is_cut_short(wire: Wire, wired: RunningProxy) -> 
 
 def test_silence_in_mid_answer_is_cut_short(wire: Wire) -> None:
     """
-    So it is where the upstream falls silent.
+    The same if the upstream stops sending.
     """
     with running_proxy(wire.url, read_timeout_s=0.2) as proxy, End.to(proxy.port) as client:
         client.send(request("POST", "/v1/messages", b'{"stream":true}'))
@@ -926,4 +936,64 @@ def test_silence_in_mid_answer_is_cut_short(wire: Wire) -> None:
         with pytest.raises(CutShort):
             client.message()
 
-        assert proxy.exchange().outcome == "broken"
+        assert proxy.exchange().answer.outcome == "broken"
+
+
+# What --save would have changed.
+
+
+@pytest.mark.parametrize(
+    ("headers", "options", "requests", "obstacles"),
+    [
+        ((), {}, 2, {}),
+        (OPEN, {}, 0, {}),
+        (OPEN, {"ttl_policy": "product"}, 2, {}),
+        ((AGENT,), {}, 0, {"sub-agent": 2}),
+        ((("authorization", "Bearer sk-ant-oat01-x"),), {}, 0, {"oauth": 2}),
+        ((*OPEN, ("authorization", "Bearer sk-ant-oat01-x")), {}, 0, {"oauth": 2}),
+        ((), {"ttl_policy": "off"}, 0, {}),
+        ((), {"observe": True}, 0, {}),
+        ((), {"budget_nusd": 1}, 1, {}),
+    ],
+    ids=[
+        "closed",
+        "open",
+        "a product whose users do not pause",
+        "sub-agent",
+        "subscription",
+        "subscription, open",
+        "off",
+        "observed",
+        "refused",
+    ],
+)
+def test_what_save_would_have_changed(
+    upstream: Upstream,
+    headers: tuple[tuple[str, str], ...],
+    options: dict[str, Any],
+    requests: int,
+    obstacles: dict[str, int],
+) -> None:
+    """
+    Requests count that this process was not configured to upgrade; not those that it upgraded, refused, or was configured
+    to leave alone.
+    """
+    with running_proxy(upstream.url, **{"ttl_policy": "always", **options}) as proxy:
+        for number in range(2):
+            ask(proxy, marked(), SESSION, *headers)
+            proxy.exchange(number)
+        forgone = proxy.relay.forgone
+
+    assert (forgone.requests, forgone.obstacles) == (requests, obstacles)
+    assert forgone.is_known == (requests > 0)
+
+
+def test_session_that_stays_at_5m_is_not_counted(upstream: Upstream, proxy: RunningProxy) -> None:
+    """
+    Its cache is warm at 5m, so it would not be upgraded with --save either.
+    """
+    ask(proxy, marked(), SESSION)
+    ask(proxy, marked(), SESSION, *OPEN)
+    proxy.exchange(1)
+
+    assert proxy.relay.forgone.requests == 1

@@ -1,17 +1,18 @@
 """
-Requests of a shape that two readers could read differently: none of them becomes two at the upstream, and what is not
-plain HTTP/1.1 is refused in the API's envelope.
+Requests that two servers could parse differently: none of them becomes two requests at the upstream, and anything that is
+not plain HTTP/1.1 is refused in the API's error format.
 
-Source of the shapes: https://datatracker.ietf.org/doc/html/rfc9112#section-11.2 (request smuggling) and its section 5, 6, 7.
+Source of the cases: https://datatracker.ietf.org/doc/html/rfc9112#section-11.2 (request smuggling) and its sections 5, 6,
+7.
 """
 
 import json
 
 import pytest
 
-from savemode_cli.proxy.door import MAX_HEAD_BYTES
-from tests.proxy.wire import End, Wired, exchange, request
-from tests.upstream import RunningProxy, Upstream
+from savemode_cli.serving.access import MAX_HEAD_BYTES
+from tests.support.upstream import RunningProxy, Upstream
+from tests.support.wire import End, Wired, exchange, request
 
 INNER = b"GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n"
 LENGTH = b"content-length: %d\r\n" % len(INNER)
@@ -20,7 +21,7 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
 
 def head(*lines: bytes, first: bytes = b"POST /v1/messages HTTP/1.1") -> bytes:
     """
-    A request's head with these lines as they are.
+    The head of a request with exactly these lines.
     """
     return first + b"\r\nhost: localhost\r\n" + b"".join(lines) + b"\r\n"
 
@@ -75,7 +76,7 @@ REFUSED = {
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
 def test_what_is_not_plain_is_refused(upstream: Upstream, proxy: RunningProxy, data: bytes) -> None:
     """
-    400 in the API's envelope, the connection ends, and no part of it reaches the upstream as a request.
+    400 in the API's error format, the connection ends, and no part of the bytes reaches the upstream as a request.
     """
     got = sent(proxy, data)
 
@@ -84,14 +85,14 @@ def test_what_is_not_plain_is_refused(upstream: Upstream, proxy: RunningProxy, d
     assert got.all(b"connection") == [b"close"]
     exchange(proxy.port, request("POST", "/v1/after", b"{}"))
     bodies = [received.body for received in upstream.received if received.target != "/v1/after"]
-    # A chunk that turns out broken: the head had been good, and what it announced never came.
+    # An invalid chunk: the head was valid, but the announced body never came.
     assert all(INNER not in body for body in bodies)
     assert "/smuggled" not in [received.target for received in upstream.received]
 
 
 def test_a_body_is_no_request(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    What looks like a request inside a body stays a body, also where the method usually has none.
+    Bytes in a body that look like a request stay in the body, also for methods that usually have no body.
     """
     sent(proxy, head(LENGTH, first=b"GET /v1/x HTTP/1.1") + INNER)
 
@@ -101,7 +102,7 @@ def test_a_body_is_no_request(upstream: Upstream, proxy: RunningProxy) -> None:
 
 def test_trailers_are_no_headers(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    They come when everything was judged: an override is not taken from there.
+    An override in a trailer is ignored, because trailers come after every decision.
     """
     trailers = b"x-posthog-budget-override: true\r\nx-a: b\r\n\r\n"
     for path in (b"/v1/messages", b"/v1/x"):
@@ -110,7 +111,7 @@ def test_trailers_are_no_headers(upstream: Upstream, proxy: RunningProxy) -> Non
 
     assert [received.body for received in upstream.received] == [b"{}", b"{}"]
     assert [received.all("x-a") for received in upstream.received] == [[], []]
-    (told, _) = (proxy.exchange(0).decision, proxy.exchange(1))
+    (told, _) = (proxy.exchange(0).bill.budget, proxy.exchange(1))
     assert told is not None
     assert told.status != "override"
 
@@ -118,7 +119,7 @@ def test_trailers_are_no_headers(upstream: Upstream, proxy: RunningProxy) -> Non
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_head_has_an_end(upstream: Upstream, proxy: RunningProxy, whole: bool) -> None:
     """
-    A head larger than anybody's is refused, complete or not: it would be kept in memory until it ends.
+    A head that is too large is refused, complete or not; otherwise it would fill the memory.
     """
     line = b"x-a: " + b"a" * MAX_HEAD_BYTES
     got = sent(proxy, head(line + b"\r\n") if whole else head(line)[:-2])
@@ -130,7 +131,7 @@ def test_a_head_has_an_end(upstream: Upstream, proxy: RunningProxy, whole: bool)
 
 def test_a_large_head_passes(upstream: Upstream, proxy: RunningProxy) -> None:
     """
-    One that many servers would refuse, and the API takes.
+    A head that many servers would refuse, and that the API accepts.
     """
     assert sent(proxy, head(b"x-a: " + b"a" * 60_000 + b"\r\n", first=b"GET /v1/x HTTP/1.1")).status == 200
     assert len(upstream.received[0].all("x-a")[0]) == 60_000

@@ -1,5 +1,5 @@
 """
-What the sinks of a proxy are told, over real sockets.
+What the sinks of a proxy get, over real sockets.
 """
 
 import json
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from savemode_cli.core.messages import MAX_BODY_BYTES
-from savemode_cli.core.record import Record
-from savemode_cli.core.transform import apply
+from savemode_cli.core.exchange.observed import Observed
+from savemode_cli.core.upgrade.edits import apply
+from savemode_cli.core.wire.messages import MAX_BODY_BYTES
 from tests.conftest import FLAG
-from tests.proxy.wire import End, exchange, request
-from tests.streams import stalls_after, streamed_text
-from tests.upstream import ANSWER, Received, Upstream, error, reply, running_proxy
+from tests.support.streams import stalls_after, streamed_text
+from tests.support.upstream import ANSWER, Received, Upstream, error, reply, running_proxy
+from tests.support.wire import End, exchange, request
 
 MARKED = (
     b'{ "model":"claude-opus-5-5","max_tokens":1,"system":[{"type":"text","text":"s",'
@@ -27,29 +27,30 @@ HEADERS = (*FLAG.items(), ("x-posthog-distinct-id", "me"), ("x-api-key", "sk-ant
 @dataclass
 class Listener:
     """
-    A sink that keeps what it is told.
+    A sink that stores what it gets.
     """
 
     wants_content: bool = False
     name: str = "listener"
     trouble: str = ""
-    records: list[Record] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+    records: list[Observed] = field(default_factory=list)
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: Observed) -> None:
         """
-        Take a record.
+        Store an exchange.
         """
         self.records.append(record)
 
     def close(self) -> None:
         """
-        Nothing to finish.
+        Do nothing.
         """
 
 
-def told(upstream: Upstream, sink: Listener, body: bytes = MARKED, *headers: tuple[str, str]) -> Record:
+def told(upstream: Upstream, sink: Listener, body: bytes = MARKED, *headers: tuple[str, str]) -> Observed:
     """
-    What a sink is told of one request.
+    What a sink gets for one request.
     """
     with running_proxy(upstream.url, sinks=[sink], ttl_policy="always") as proxy:
         exchange(proxy.port, request("POST", "/v1/messages", body, *HEADERS, *headers))
@@ -60,19 +61,19 @@ def told(upstream: Upstream, sink: Listener, body: bytes = MARKED, *headers: tup
 
 def test_a_sink_knows_the_caller_and_not_what_was_said(upstream: Upstream) -> None:
     """
-    Unless it wants the content there is none, and nothing is kept in memory for it.
+    Without a sink that wants content there is no content, and no memory is used for it.
     """
     record = told(upstream, Listener())
 
     assert record.content is None
     assert record.caller is not None
     assert record.caller.distinct_id == "me"
-    assert record.exchange.upgraded == 1
+    assert record.exchange.upgrade.upgraded == 1
 
 
 def test_content_goes_to_those_only_who_want_it(upstream: Upstream) -> None:
     """
-    Beside a sink that keeps content one that must not see it still does not.
+    A sink that must not see content gets none, also next to one that stores it.
     """
     curious, discreet = Listener(wants_content=True), Listener()
     with running_proxy(upstream.url, sinks=[curious, discreet]) as proxy:
@@ -85,13 +86,13 @@ def test_content_goes_to_those_only_who_want_it(upstream: Upstream) -> None:
 
 def test_content_is_what_the_client_sent_and_the_upstream_answered(upstream: Upstream) -> None:
     """
-    The body before the edits, which give the one on the wire; headers and answer as they came.
+    The body before the edits, from which the edits give the forwarded one; headers and answer as they came.
     """
     record = told(upstream, Listener(wants_content=True))
 
     assert record.content is not None
     assert record.content.request_body == MARKED
-    assert apply(MARKED, record.exchange.edits) == upstream.received[0].body
+    assert apply(MARKED, record.exchange.upgrade.edits) == upstream.received[0].body
     assert (b"x-api-key", b"sk-ant-api-test") in record.content.request_headers
     assert (b"request-id", b"req_up") in record.content.response_headers
     assert record.content.response_body == ANSWER
@@ -99,18 +100,18 @@ def test_content_is_what_the_client_sent_and_the_upstream_answered(upstream: Ups
 
 def test_a_sink_knows_when_it_ended_and_who_answered(upstream: Upstream) -> None:
     """
-    By the clock that it started by, whatever the content; a receipt goes by both.
+    By the proxy's clock; a receipt uses both.
     """
     record = told(upstream, Listener())
 
     assert record.ended_at is not None
     assert record.ended_at >= record.exchange.started_at
-    assert record.answered_by == "claude-opus-5-5"
+    assert record.exchange.answer.answered_by == "claude-opus-5-5"
 
 
 def test_content_of_a_resent_request_is_of_the_answer_that_counted(upstream: Upstream) -> None:
     """
-    The refusal that was not passed on is not content.
+    A refusal that was not forwarded is not part of the content.
     """
     refusals = [error("invalid_request_error", "ttl: Extra inputs are not permitted")]
 
@@ -120,7 +121,7 @@ def test_content_of_a_resent_request_is_of_the_answer_that_counted(upstream: Ups
     upstream.script = script
     record = told(upstream, Listener(wants_content=True))
 
-    assert record.exchange.resent
+    assert record.exchange.upgrade.resent
     assert record.content is not None
     assert record.content.response_body == ANSWER
 
@@ -128,7 +129,7 @@ def test_content_of_a_resent_request_is_of_the_answer_that_counted(upstream: Ups
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES, MAX_BODY_BYTES + 1])
 def test_an_answer_larger_than_any_is_not_kept(upstream: Upstream, size: int) -> None:
     """
-    What is kept in memory has an end: past it the answer passes on, and is no longer content.
+    Memory is limited: a larger answer is forwarded and is no longer content.
     """
 
     async def script(_received: Received, writer: StreamWriter) -> None:
@@ -137,18 +138,18 @@ def test_an_answer_larger_than_any_is_not_kept(upstream: Upstream, size: int) ->
     upstream.script = script
     record = told(upstream, Listener(wants_content=True))
 
-    assert record.exchange.response_bytes == size
+    assert record.exchange.answer.response_bytes == size
     assert record.content is not None
     assert (record.content.response_body is None) == (size > MAX_BODY_BYTES)
 
 
 def test_a_sink_that_raises_what_it_may_not_breaks_nothing(upstream: Upstream) -> None:
     """
-    The answer is whole, the other sinks are told, and the fault is said without its words.
+    The answer is complete, the other sinks get the exchange, and the bug is announced without its message.
     """
 
     class Broken(Listener):
-        def keep(self, record: Record) -> None:
+        def keep(self, record: Observed) -> None:
             raise ValueError("secret")
 
     sink = Listener()
@@ -164,18 +165,22 @@ def test_a_sink_that_raises_what_it_may_not_breaks_nothing(upstream: Upstream) -
 
 def test_health_tells_how_the_sinks_are(upstream: Upstream) -> None:
     """
-    A sink in trouble is seen from outside.
+    The health page shows the problem of a sink.
     """
-    sinks = [Listener(name="captures"), Listener(name="telemetry", trouble="nobody is there")]
+    sinks = [
+        Listener(name="captures", counters={"captured": 2, "lost": 1}),
+        Listener(name="telemetry", trouble="nobody is there"),
+    ]
     with running_proxy(upstream.url, sinks=sinks) as proxy:
         health = json.loads(exchange(proxy.port, request("GET", "/-/health")).body)
 
     assert (health["captures"], health["telemetry"]) == ("ok", "nobody is there")
+    assert health["counters"] == {"captures": {"captured": 2, "lost": 1}, "telemetry": {}}
 
 
 def test_a_stream_is_told_with_its_first_content_and_its_end(upstream: Upstream) -> None:
     """
-    The clock of the first token stops at content, not at the headers, and not at the events before it.
+    The time to the first token ends at the first content, not at the head or at earlier events.
     """
     begin, go_on = streamed_text("hel", "lo"), upstream.event()
     upstream.script = stalls_after(begin[:3], go_on, begin[3:])
@@ -192,16 +197,20 @@ def test_a_stream_is_told_with_its_first_content_and_its_end(upstream: Upstream)
         proxy.exchange()
     told = sink.records[0].exchange
 
-    assert (told.stream, told.stop_reason) == (True, "end_turn")
-    assert told.first_byte_ms is not None
-    assert told.first_token_ms is not None
-    assert told.first_byte_ms + 50 <= told.first_token_ms <= told.duration_ms
+    assert (told.call.stream, told.answer.stop_reason) == (True, "end_turn")
+    assert told.answer.first_byte_ms is not None
+    assert told.answer.first_token_ms is not None
+    assert told.answer.first_byte_ms + 50 <= told.answer.first_token_ms <= told.answer.duration_ms
 
 
 def test_an_answer_that_is_no_stream_has_no_first_token(upstream: Upstream) -> None:
     """
-    Its content comes at once: the time to it would say nothing.
+    Its content comes at once, so this time would mean nothing.
     """
     exchange = told(upstream, Listener()).exchange
 
-    assert (exchange.stream, exchange.stop_reason, exchange.first_token_ms) == (False, "end_turn", None)
+    assert (exchange.call.stream, exchange.answer.stop_reason, exchange.answer.first_token_ms) == (
+        False,
+        "end_turn",
+        None,
+    )

@@ -1,20 +1,22 @@
 """
-The network side alone: what it is given goes out as it is, what comes back is handed on as it is.
+The transport alone: requests and answers pass unchanged.
 """
 
 import asyncio
 import gzip
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
-import httpx
 import pytest
 
 from savemode_cli.core.errors import UpstreamTimeout, UpstreamUnreachable
 from savemode_cli.proxy.transport import AiohttpTransport
-from tests.proxy.wire import CHUNKED, LAST_CHUNK, OK, Wire, chunk
+from savemode_cli.proxy.upstream import UpstreamAnswer, UpstreamRequest
+from tests.support.waiting import LONG_S
+from tests.support.wire import CHUNKED, LAST_CHUNK, OK, Wire, chunk
 
 Headers = list[tuple[bytes, bytes]]
 Use = Callable[[AiohttpTransport], Awaitable[Any]]
@@ -23,19 +25,21 @@ Use = Callable[[AiohttpTransport], Awaitable[Any]]
 @pytest.fixture
 def aside() -> Iterator[ThreadPoolExecutor]:
     """
-    A thread for the transport's event loop; the test keeps the upstream's side.
+    A thread for the transport's event loop; the test has the upstream's side.
     """
     with ThreadPoolExecutor(1) as pool:
         yield pool
 
 
-def using(aside: ThreadPoolExecutor, url: str, use: Use, *, read_timeout_s: float = 10.0) -> "Future[Any]":
+def using(
+    aside: ThreadPoolExecutor, url: str, use: Use, *, read_timeout_s: float = 10.0, **options: Any
+) -> "Future[Any]":
     """
-    Let `use` have a transport in a loop of its own.
+    Run `use` with a transport in an event loop of its own.
     """
 
     async def main() -> Any:
-        transport = AiohttpTransport(url, connect_timeout_s=10.0, read_timeout_s=read_timeout_s)
+        transport = AiohttpTransport(url, connect_timeout_s=10.0, read_timeout_s=read_timeout_s, **options)
         try:
             return await use(transport)
         finally:
@@ -48,34 +52,32 @@ def outgoing(
     method: str = "POST",
     target: bytes = b"/v1/messages",
     headers: Headers | None = None,
-    stream: httpx.AsyncByteStream | None = None,
-) -> httpx.Request:
+    body: bytes | AsyncIterable[bytes] = b"",
+) -> UpstreamRequest:
     """
     A request as the relay makes it.
     """
-    stream = httpx.ByteStream(b"") if stream is None else stream
-    return httpx.Request(method, "http://upstream", headers=headers, stream=stream, extensions={"target": target})
+    return UpstreamRequest(method, target, headers or [], body)
 
 
-async def collected(response: httpx.Response) -> bytes:
+async def collected(answer: UpstreamAnswer) -> bytes:
     """
-    The answer's bytes, as they came; the response is closed as the relay closes it.
+    The bytes of the answer; the answer is closed as the relay closes it.
     """
-    assert isinstance(response.stream, httpx.AsyncByteStream)
     try:
-        return b"".join([piece async for piece in response.stream])
+        return b"".join([piece async for piece in answer.pieces])
     finally:
-        await response.stream.aclose()
+        await answer.pieces.aclose()
 
 
-def sending(request: httpx.Request) -> Use:
+def sending(request: UpstreamRequest) -> Use:
     """
-    Send one request; gives the answer's status, headers and bytes.
+    Send one request; returns the answer's status, headers and bytes.
     """
 
     async def use(transport: AiohttpTransport) -> tuple[int, Headers, bytes]:
-        response = await transport.handle_async_request(request)
-        return response.status_code, response.headers.raw, await collected(response)
+        answer = await transport.send(request)
+        return answer.status, answer.headers, await collected(answer)
 
     return use
 
@@ -94,7 +96,7 @@ def sending(request: httpx.Request) -> Use:
 )
 def test_target_is_on_the_request_line(wire: Wire, aside: ThreadPoolExecutor, target: bytes) -> None:
     """
-    Nothing is decoded, quoted or normalised on the way.
+    It is not decoded, quoted or normalized.
     """
     running = using(aside, wire.url, sending(outgoing("GET", target)))
     upstream = wire.accept()
@@ -107,9 +109,9 @@ def test_target_is_on_the_request_line(wire: Wire, aside: ThreadPoolExecutor, ta
 
 def test_nothing_is_added(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    No header but `host` (and the length of a body) is the transport's own.
+    The transport adds only `host`, and the length of a body.
     """
-    running = using(aside, wire.url, sending(outgoing(stream=httpx.ByteStream(b"{}"))))
+    running = using(aside, wire.url, sending(outgoing(body=b"{}")))
     upstream = wire.accept()
 
     assert upstream.message().names == [b"host", b"content-length"]
@@ -118,9 +120,51 @@ def test_nothing_is_added(wire: Wire, aside: ThreadPoolExecutor) -> None:
     running.result(10)
 
 
+@pytest.mark.parametrize("length", [0, 1, 2**16, 2**20, 2**20 + 1])
+def test_a_body_arrives_whole(wire: Wire, aside: ThreadPoolExecutor, length: int) -> None:
+    """
+    Whatever its length, which decides how it is written.
+    """
+    body = b"x" * length
+    running = using(aside, wire.url, sending(outgoing(body=body)))
+    upstream = wire.accept()
+    message = upstream.message()
+
+    assert (message.names, message.body) == ([b"host", b"content-length"], body)
+
+    upstream.send(OK)
+    running.result(10)
+
+
+@pytest.mark.parametrize("header", [(b"a", b"1\r\nb: 2"), (b"a", b"1\nb: 2"), (b"a: 1\rb", b"2")])
+def test_a_line_end_in_a_header_is_refused(wire: Wire, aside: ThreadPoolExecutor, header: tuple[bytes, bytes]) -> None:
+    """
+    The upstream would read another header behind it, or another request.
+    """
+    with pytest.raises(ValueError, match="line end"):
+        using(aside, wire.url, sending(outgoing(headers=[header], body=b"{}"))).result(10)
+
+
+def test_the_length_of_a_body_is_said_once(wire: Wire, aside: ThreadPoolExecutor) -> None:
+    """
+    A request that says nothing about a body needs none; one that could have a body says that it has none.
+    """
+
+    async def use(transport: AiohttpTransport) -> None:
+        for method in ("GET", "DELETE"):
+            await collected(await transport.send(outgoing(method)))
+
+    running = using(aside, wire.url, use)
+    upstream = wire.accept()
+    for names in ([b"host"], [b"host", b"content-length"]):
+        assert upstream.message().names == names
+        upstream.send(OK)
+    running.result(10)
+
+
 def test_headers_keep_order_and_repetition(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    Repeated, empty and UTF-8 values stand where they stood.
+    Repeated, empty and UTF-8 values keep their places.
     """
     headers = [(b"b", b"1"), (b"a", b""), (b"b", b"caf\xc3\xa9"), (b"cookie", b"x=1"), (b"cookie", b"y=2")]
     running = using(aside, wire.url, sending(outgoing("GET", headers=headers)))
@@ -135,7 +179,7 @@ def test_headers_keep_order_and_repetition(wire: Wire, aside: ThreadPoolExecutor
 @pytest.mark.parametrize("status", [201, 307, 401, 418, 529])
 def test_status_is_handed_on(wire: Wire, aside: ThreadPoolExecutor, status: int) -> None:
     """
-    Any status is an answer: a redirect is not followed, an error is not raised.
+    Any status is an answer: redirects are not followed, and errors are not raised.
     """
     running = using(aside, wire.url, sending(outgoing("GET")))
     upstream = wire.accept()
@@ -147,7 +191,7 @@ def test_status_is_handed_on(wire: Wire, aside: ThreadPoolExecutor, status: int)
 
 def test_answer_is_not_decoded(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    Compressed bytes stay compressed, and the headers that say so stay with them, spelled as they were.
+    Compressed bytes stay compressed, and their headers stay, in their spelling.
     """
     body = gzip.compress(b'{"type":"message"}')
     running = using(aside, wire.url, sending(outgoing()))
@@ -170,7 +214,7 @@ def test_answer_is_not_decoded(wire: Wire, aside: ThreadPoolExecutor) -> None:
 
 def test_interim_answers_are_not_the_answer(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    103 Early Hints comes before the answer and is not it.
+    103 Early Hints comes before the answer.
     """
     running = using(aside, wire.url, sending(outgoing()))
     upstream = wire.accept()
@@ -182,12 +226,12 @@ def test_interim_answers_are_not_the_answer(wire: Wire, aside: ThreadPoolExecuto
 
 def test_head_is_returned_before_the_body(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    The answer's head is there while its body has not begun.
+    The head is returned before the body has begun.
     """
     got_head = threading.Event()
 
     async def use(transport: AiohttpTransport) -> bytes:
-        response = await transport.handle_async_request(outgoing())
+        response = await transport.send(outgoing())
         got_head.set()
         return await collected(response)
 
@@ -204,12 +248,12 @@ def test_head_is_returned_before_the_body(wire: Wire, aside: ThreadPoolExecutor)
 
 def test_connection_is_used_again(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    A second request goes over the first one's connection.
+    A second request uses the first one's connection.
     """
 
     async def use(transport: AiohttpTransport) -> None:
         for _ in range(2):
-            await collected(await transport.handle_async_request(outgoing()))
+            await collected(await transport.send(outgoing()))
 
     running = using(aside, wire.url, use)
     upstream = wire.accept()
@@ -223,16 +267,16 @@ def test_connection_is_used_again(wire: Wire, aside: ThreadPoolExecutor) -> None
 
 def test_connection_that_ended_while_idle_is_not_used(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    Where the upstream has closed an idle connection, the next request opens another one.
+    If the upstream has closed an idle connection, the next request opens another one.
     """
     closed = threading.Event()
 
     async def use(transport: AiohttpTransport) -> int:
-        await collected(await transport.handle_async_request(outgoing()))
+        await collected(await transport.send(outgoing()))
         await asyncio.to_thread(closed.wait, 10)
-        response = await transport.handle_async_request(outgoing())
+        response = await transport.send(outgoing())
         await collected(response)
-        return response.status_code
+        return response.status
 
     running = using(aside, wire.url, use)
     first = wire.accept()
@@ -249,13 +293,12 @@ def test_connection_that_ended_while_idle_is_not_used(wire: Wire, aside: ThreadP
 
 def test_closing_an_unread_answer_ends_its_connection(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    The upstream learns that nobody listens any more.
+    The upstream notices that the client has left.
     """
 
     async def use(transport: AiohttpTransport) -> None:
-        response = await transport.handle_async_request(outgoing())
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        await response.stream.aclose()
+        response = await transport.send(outgoing())
+        await response.pieces.aclose()
         await asyncio.to_thread(done.wait, 10)
 
     done = threading.Event()
@@ -271,7 +314,7 @@ def test_closing_an_unread_answer_ends_its_connection(wire: Wire, aside: ThreadP
 
 def test_refused_connection(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    Nobody listens: unreachable, naming the host and neither path nor query.
+    The port is closed: the error names the host and neither path nor query.
     """
     wire.close()
     with pytest.raises(UpstreamUnreachable, match=r"^cannot reach 127\.0\.0\.1: ") as caught:
@@ -282,7 +325,7 @@ def test_refused_connection(wire: Wire, aside: ThreadPoolExecutor) -> None:
 
 def test_no_such_host(aside: ThreadPoolExecutor) -> None:
     """
-    A name that resolves to nothing is said as such.
+    The error says that the name cannot be resolved.
     """
     with pytest.raises(UpstreamUnreachable, match=r"nowhere\.invalid: no such host"):
         using(aside, "http://nowhere.invalid", sending(outgoing())).result(10)
@@ -291,7 +334,7 @@ def test_no_such_host(aside: ThreadPoolExecutor) -> None:
 @pytest.mark.parametrize("answer", [b"", b"not HTTP at all\r\n\r\n", b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"])
 def test_no_answer(wire: Wire, aside: ThreadPoolExecutor, answer: bytes) -> None:
     """
-    A connection that ends without an answer, or with something else than HTTP, is no answer.
+    A connection that ends without an answer, or that sends anything but HTTP, is an error.
     """
     running = using(aside, wire.url, sending(outgoing(target=b"/v1/messages?key=secret")))
     upstream = wire.accept()
@@ -318,7 +361,7 @@ def test_silence_before_the_head(wire: Wire, aside: ThreadPoolExecutor) -> None:
 
 def test_silence_in_the_body(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    So it is in mid-answer.
+    The same in the middle of an answer.
     """
     running = using(aside, wire.url, sending(outgoing()), read_timeout_s=0.2)
     upstream = wire.accept()
@@ -339,7 +382,7 @@ def test_silence_in_the_body(wire: Wire, aside: ThreadPoolExecutor) -> None:
 )
 def test_broken_body(wire: Wire, aside: ThreadPoolExecutor, answer: bytes) -> None:
     """
-    An answer that ends before its end is an error, never a shorter answer.
+    An incomplete answer is an error, never a shorter answer.
     """
     running = using(aside, wire.url, sending(outgoing()))
     upstream = wire.accept()
@@ -351,7 +394,7 @@ def test_broken_body(wire: Wire, aside: ThreadPoolExecutor, answer: bytes) -> No
         running.result(10)
 
 
-class Endless(httpx.AsyncByteStream):
+class Endless:
     """
     A body that gives its first piece and then waits.
     """
@@ -366,12 +409,92 @@ class Endless(httpx.AsyncByteStream):
 
 def test_answer_may_come_before_the_body_was_sent(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    An upstream that refuses an upload at its first byte is heard.
+    If the upstream refuses an upload at its first byte, the refusal is returned.
     """
-    running = using(aside, wire.url, sending(outgoing(stream=Endless())))
+    running = using(aside, wire.url, sending(outgoing(body=Endless())))
     upstream = wire.accept()
     upstream.head()
     assert upstream.chunk() == b"first"
     upstream.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
 
     assert running.result(10)[0] == 413
+
+
+# Limits on what an upstream can send.
+
+STATUS = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (STATUS, b"x-a: " + b"a" * 1000 + b"\r\n"),
+        (STATUS + b"x-a: ", b"a" * 1000),
+        (STATUS + b"x-a: b\r\n", b" " + b"a" * 1000 + b"\r\n"),
+        (b"HTTP/1.1 200 ", b"O" * 1000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 30),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n" * 30),
+        (b"", b"\r\n" * 500),
+        (CHUNKED + chunk(b"x") + b"0\r\n", b"x-a: " + b"a" * 1000 + b"\r\n"),
+        (CHUNKED + chunk(b"x") + b"0\r\nx-a: ", b"a" * 1000),
+        (CHUNKED + chunk(b"x") + b"1;", b"a" * 1000),
+        (CHUNKED + chunk(b"x"), b"0" * 1000),
+    ],
+    ids=[
+        *("headers", "header", "folded", "reason", "continue", "hints", "empty-lines", "trailers", "trailer"),
+        *("extension", "chunk-size"),
+    ],
+)
+def test_everything_has_an_end(aside: ThreadPoolExecutor, wire: Wire, begin: bytes, piece: bytes) -> None:
+    """
+    An endless part of an answer fails long before 50 MB, although a byte always comes in time.
+    """
+    answered = using(aside, wire.url, sending(outgoing()))
+    upstream = wire.accept()
+    upstream.message()
+    sent = 0
+    with suppress(ConnectionError):
+        upstream.send(begin)
+        while sent < 50_000_000:
+            upstream.send(piece * 50)
+            sent += 50 * len(piece)
+    upstream.close()
+
+    assert sent < 50_000_000
+    with pytest.raises(UpstreamUnreachable, match=r"is not HTTP|ended early"):
+        answered.result(LONG_S)
+
+
+def test_small_pieces_are_a_body(aside: ThreadPoolExecutor, wire: Wire) -> None:
+    """
+    The framing between two parts of a body is limited, but the sum of all framing is not.
+    """
+    answered = using(aside, wire.url, sending(outgoing()))
+    upstream = wire.accept()
+    upstream.message()
+    upstream.send(CHUNKED + b"1;comment\r\nx\r\n" * 100_000 + LAST_CHUNK)
+
+    assert answered.result(LONG_S)[2] == b"x" * 100_000
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST"])
+def test_many_answers_without_a_body(aside: ThreadPoolExecutor, wire: Wire, method: str) -> None:
+    """
+    The heads of one connection are not added up.
+    """
+
+    async def use(transport: AiohttpTransport) -> list[int]:
+        statuses = []
+        for _ in range(20):
+            response = await transport.send(outgoing(method))
+            await collected(response)
+            statuses.append(response.status)
+        return statuses
+
+    answered = using(aside, wire.url, use)
+    upstream = wire.accept()
+    for _ in range(20):
+        upstream.message()
+        upstream.send(b"HTTP/1.1 204 No Content\r\n" + b"x-a: %b\r\n" % (b"a" * 1000) * 20 + b"\r\n")
+
+    assert answered.result(LONG_S) == [204] * 20

@@ -1,5 +1,5 @@
 """
-Times in UTC, and those that cannot be right refused.
+Times are converted to UTC, and impossible ones are refused.
 """
 
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,7 +13,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 def test_moments_in_utc() -> None:
     """
-    Whatever the zone; without one it is UTC.
+    From any zone; without a zone, the time is UTC.
     """
     east = datetime(2026, 11, 24, 14, tzinfo=timezone(timedelta(hours=2)))
 
@@ -24,9 +24,9 @@ def test_moments_in_utc() -> None:
 @pytest.mark.parametrize("year", [1, 1970, 2200, 9999])
 def test_years_without_requests(year: int) -> None:
     """
-    Arithmetic at the ends of time would fail.
+    Arithmetic near the first and last possible dates would fail.
     """
-    with pytest.raises(ValueError, match="a time that cannot be right"):
+    with pytest.raises(ValueError, match="an impossible time"):
         utc(datetime(year, 12, 31, tzinfo=timezone(timedelta(hours=-14))))
 
 
@@ -36,5 +36,5 @@ def test_durations() -> None:
     """
     assert milliseconds(1500.5) == timedelta(seconds=1.5005)
     for count in (-1, 1e300, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="a duration that cannot be right"):
+        with pytest.raises(ValueError, match="an impossible duration"):
             milliseconds(count)

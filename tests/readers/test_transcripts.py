@@ -1,5 +1,5 @@
 """
-An answer counts once, however many lines and files it stands in, and at its own time.
+An answer counts once, in any number of lines and files, and at its own time.
 """
 
 import json
@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from savemode_cli.core.recorded import Recorded, Session
+from savemode_cli.core.replay.recording import Recorded, Session
 from savemode_cli.readers import transcripts
-from savemode_cli.readers.files import kind_of, walk
+from savemode_cli.readers.answers import Ids
+from savemode_cli.readers.files import walk
 from savemode_cli.readers.problems import Problems
-from savemode_cli.readers.transcripts import Ids, groups, read_group
-from tests.recorded import TRACES
-from tests.transcripts import NOON, Transcript, a_session, counted, usage
+from savemode_cli.readers.transcript_files import groups
+from savemode_cli.readers.transcripts import read_group
+from tests.support.examples import examples
+from tests.support.reading import format_of
+from tests.support.recorded import TRACES
+from tests.support.transcripts import NOON, Transcript, a_session, counted, usage
 
 TRANSCRIPTS = TRACES / "transcripts"
 
@@ -32,7 +36,7 @@ def read(*paths: Path, problems: Problems | None = None) -> list[Session]:
 
 def only(path: Path, problems: Problems | None = None) -> tuple[Recorded, ...]:
     """
-    The requests of the one session in a file.
+    The requests of the only session in a file.
     """
     (session,) = read(path, problems=problems)
     return session.requests
@@ -40,26 +44,26 @@ def only(path: Path, problems: Problems | None = None) -> tuple[Recorded, ...]:
 
 def totals(sessions: list[Session]) -> dict[str, int]:
     """
-    Tokens by kind of what is counted.
+    The counted tokens by type.
     """
     used = [request.usage for session in sessions for request in session.requests if not request.copy]
     return {
         "requests": len(used),
-        "input": sum(one.input_tokens for one in used),
-        "write_5m": sum(one.cache_write_5m_tokens for one in used),
-        "write_1h": sum(one.cache_write_1h_tokens for one in used),
-        "read": sum(one.cache_read_tokens for one in used),
+        "input": sum(one.tokens.input for one in used),
+        "write_5m": sum(one.tokens.write_5m for one in used),
+        "write_1h": sum(one.tokens.write_1h for one in used),
+        "read": sum(one.tokens.read for one in used),
     }
 
 
 def test_an_answer_of_many_lines_counts_once(tmp_path: Path) -> None:
     """
-    Its usage is the line's with the most output, its time from the message before it to its last line.
+    Its usage is that of the line with the most output; its time is from the message before it to its last line.
     """
     made = Transcript("s").user().wait(seconds=2).answer("1", usage(read=10, w5=20, out=99), lines=3)
     (request,) = only(made.write(tmp_path))
 
-    assert (request.usage.output_tokens, request.usage.cache_read_tokens, request.usage.cache_write_5m_tokens) == (
+    assert (request.usage.tokens.output, request.usage.tokens.read, request.usage.tokens.write_5m) == (
         99,
         10,
         20,
@@ -68,9 +72,9 @@ def test_an_answer_of_many_lines_counts_once(tmp_path: Path) -> None:
     assert (request.session, request.agent, request.model, request.copy) == ("s", "", "claude-opus-5-5", False)
 
 
-def test_tools_and_people_are_told_apart(tmp_path: Path) -> None:
+def test_tool_results_and_messages_of_people_are_distinguished(tmp_path: Path) -> None:
     """
-    What the client adds to a message by itself belongs to the message before it.
+    Text that the client adds to a message belongs to the message before it.
     """
     made = Transcript("s").user().answer("1", usage(w5=9)).tool().answer("2", usage(w5=9)).tool().user(isMeta=True)
     made.answer("3", usage(w5=9)).user()
@@ -94,7 +98,7 @@ def test_tools_and_people_are_told_apart(tmp_path: Path) -> None:
 )
 def test_what_was_not_billed_is_left_out(more: dict[str, Any], tmp_path: Path) -> None:
     """
-    And is no problem of the file.
+    It is not counted as a problem.
     """
     problems = Problems()
     made = Transcript("s").user().answer("1", usage(), **more).answer("2", usage())
@@ -104,7 +108,7 @@ def test_what_was_not_billed_is_left_out(more: dict[str, Any], tmp_path: Path) -
 
 def test_a_resumed_session_counts_what_is_new(tmp_path: Path) -> None:
     """
-    The lines it copied are handed on as copies: they tell how the cache stood. The origin is read first.
+    The copied lines are passed on as copies, because they show the state of the cache. The origin is read first.
     """
     origin = a_session("bbb", [10, 20])
     origin.write(tmp_path)
@@ -120,7 +124,7 @@ def test_a_resumed_session_counts_what_is_new(tmp_path: Path) -> None:
 
 def test_without_request_ids_the_message_id_counts(tmp_path: Path) -> None:
     """
-    Also where one copy has both and the other does not.
+    Also if only one copy has both IDs.
     """
     made = Transcript("s").user().answer("1", usage(w5=5), lines=2, requestId=None)
     made.answer("2", usage(w5=7)).answer("2", usage(w5=7), requestId=None)
@@ -132,7 +136,7 @@ def test_without_request_ids_the_message_id_counts(tmp_path: Path) -> None:
 
 def test_without_any_id_the_record_counts(tmp_path: Path) -> None:
     """
-    A record that is copied keeps its own id.
+    A copied record keeps its ID.
     """
     answer = {"model": "claude-opus-5-5", "usage": usage(w5=5)}
     made = Transcript("s").user().answer("1", usage(), message=answer, requestId=None)
@@ -145,7 +149,8 @@ def test_without_any_id_the_record_counts(tmp_path: Path) -> None:
 
 def test_sub_agents_belong_to_their_session(tmp_path: Path) -> None:
     """
-    In a folder of their own, beside it with older clients, and inside records of their progress: counted once.
+    In a folder of their own, next to the session's file with older clients, or inside records of their progress: counted
+    once.
     """
     main = Transcript("s").user().answer("main", usage(w5=100))
     agent = Transcript("s", "a1", main.at).user().answer("agent", usage(w5=50), lines=2)
@@ -158,7 +163,7 @@ def test_sub_agents_belong_to_their_session(tmp_path: Path) -> None:
     old.write(tmp_path, "agent-a2.jsonl")
 
     (session,) = read(*walk([str(tmp_path)]))
-    assert [(request.agent, request.usage.cache_write_5m_tokens) for request in session.requests] == [
+    assert [(request.agent, request.usage.tokens.write_5m) for request in session.requests] == [
         ("", 100),
         ("a1", 50),
         ("a2", 25),
@@ -168,7 +173,7 @@ def test_sub_agents_belong_to_their_session(tmp_path: Path) -> None:
 
 def test_a_sub_agent_without_a_name_has_its_file_s(tmp_path: Path) -> None:
     """
-    And belongs to the session whose folder it is in.
+    It belongs to the session in whose folder it is.
     """
     made = Transcript("another", "x").user().answer("1", usage())
     for line in made.lines:
@@ -182,7 +187,7 @@ def test_a_sub_agent_without_a_name_has_its_file_s(tmp_path: Path) -> None:
 
 def test_progress_alone_tells_of_a_sub_agent(tmp_path: Path) -> None:
     """
-    With its times: the record before an answer begins it.
+    With its times: an answer begins at the record before it.
     """
     main = Transcript("s").user().answer("main", usage(w5=100))
     said = {"role": "user", "content": [{"type": "tool_result"}]}
@@ -199,7 +204,7 @@ def test_progress_alone_tells_of_a_sub_agent(tmp_path: Path) -> None:
 
 def test_the_main_conversation_owns_what_a_fork_repeats(tmp_path: Path) -> None:
     """
-    A sub-agent that begins as a copy of the conversation did not ask for it.
+    A sub-agent that begins with a copy of the conversation did not request the copied answers.
     """
     main = a_session("s", [10])
     main.write(tmp_path)
@@ -214,9 +219,9 @@ def test_the_main_conversation_owns_what_a_fork_repeats(tmp_path: Path) -> None:
     assert [request.agent for request in session.requests] == ["", "", "fork"]
 
 
-def test_malformed_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_malformed_lines_are_listed_and_the_rest_is_read(tmp_path: Path) -> None:
     """
-    By file and line; a line that is JSON and merely none of ours is no problem.
+    Each has its file and line. A line of JSON that is not a transcript record is not a problem.
     """
     made = Transcript("s").user().answer("1", usage())
     path = made.write(tmp_path)
@@ -235,13 +240,62 @@ def test_malformed_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
         "s.jsonl:4: not a JSON object",
         "s.jsonl:5: not a JSON object",
         "s.jsonl:6: not JSON",
-        "s.jsonl:7: usage or time in a form that is not known",
+        "s.jsonl:7: usage in a form that is not known",
     ]
 
 
-def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_hides_no_answer(encoding: str, tmp_path: Path) -> None:
     """
-    Its session goes on without it.
+    The line after the mark is read and is not a problem.
+    """
+    path = Transcript("s").answer("1", usage(w5=5)).answer("2", usage(w5=7)).write(tmp_path)
+    path.write_bytes(path.read_text().encode(encoding))
+    problems = Problems()
+
+    assert [request.usage.tokens.write_5m for request in only(path, problems)] == [5, 7]
+    assert problems.count == 0
+
+
+def test_joined_files_are_read(tmp_path: Path) -> None:
+    """
+    A byte order mark in the middle, and a last line without a line break.
+    """
+    first = Transcript("s").user().answer("1", usage(w5=5)).write(tmp_path, "a").read_text()
+    second = Transcript("s").user().answer("2", usage(w5=7)).write(tmp_path, "b").read_text()
+    path = tmp_path / "s.jsonl"
+    problems = Problems()
+    for seam in ("\n\ufeff", " ", ""):
+        path.write_text(first.rstrip("\n") + seam + second)
+        assert [request.usage.tokens.write_5m for request in only(path, problems)] == [5, 7]
+    assert problems.count == 0
+
+
+def test_readable_objects_of_a_line_are_read(tmp_path: Path) -> None:
+    """
+    If a line has an object and the beginning of another one, the first counts and the second is listed.
+    """
+    made = Transcript("s").user().answer("1", usage(w5=5))
+    path = made.write(tmp_path)
+    path.write_text(path.read_text().rstrip("\n") + '{"type":"assi\n[]{}\n')
+    problems = Problems()
+
+    assert len(only(path, problems)) == 1
+    assert [str(one) for one in problems.named] == ["s.jsonl:2: not JSON", "s.jsonl:3: not a JSON object"]
+
+
+def test_a_null_among_the_iterations_does_not_lose_an_answer(tmp_path: Path) -> None:
+    """
+    The rest of the usage is read.
+    """
+    made = Transcript("s").user().answer("1", {**usage(w5=5), "iterations": [None]})
+
+    assert [request.usage.tokens.write_5m for request in only(made.write(tmp_path))] == [5]
+
+
+def test_a_file_that_vanishes_is_listed(tmp_path: Path) -> None:
+    """
+    The session is read without it.
     """
     path = Transcript("s").user().answer("1", usage()).write(tmp_path)
     (group,) = groups([path])
@@ -254,7 +308,7 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
 
 def test_times_without_a_zone_are_utc(tmp_path: Path) -> None:
     """
-    As a converter of somebody's may have written them.
+    A converter may have written such times.
     """
     made = Transcript("s").user().answer("1", usage())
     for line in made.lines:
@@ -263,9 +317,9 @@ def test_times_without_a_zone_are_utc(tmp_path: Path) -> None:
     assert only(made.write(tmp_path))[0].started_at == datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def test_times_that_cannot_be_right_are_named(tmp_path: Path) -> None:
+def test_impossible_times_are_listed(tmp_path: Path) -> None:
     """
-    Of an answer; a message before it with such a time merely tells no start.
+    The problem is listed for an answer; an impossible time of the message before it only means that the start is unknown.
     """
     made = Transcript("s").user(timestamp="0001-01-01T00:00:00+14:00").answer("1", usage())
     made.answer("2", usage(), timestamp="9999-12-31T23:59:59Z")
@@ -273,14 +327,14 @@ def test_times_that_cannot_be_right_are_named(tmp_path: Path) -> None:
     (request,) = only(made.write(tmp_path), problems)
 
     assert request.started_at == request.ended_at
-    assert [str(one) for one in problems.named] == ["s.jsonl:3: a time that cannot be right"]
+    assert [str(one) for one in problems.named] == ["s.jsonl:3: an impossible time"]
 
 
 def test_only_the_last_records_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Memory does not grow with a file; the record before an answer is among the last.
+    Memory use does not grow with the file; the record before an answer is one of the last.
     """
-    monkeypatch.setattr(transcripts, "_MOST_MARKS", 2)
+    monkeypatch.setattr(transcripts, "_MAX_MARKS", 2)
     made = Transcript("s")
     for number in range(20):
         made.user().answer(str(number), usage())
@@ -291,7 +345,7 @@ def test_only_the_last_records_are_remembered(tmp_path: Path, monkeypatch: pytes
 
 def test_a_file_without_a_session_is_one(tmp_path: Path) -> None:
     """
-    It is named by its file; broken first lines do not matter.
+    Its file name is the session; invalid first lines do not matter.
     """
     path = tmp_path / "odd.jsonl"
     made = Transcript("s").answer("1", usage())
@@ -301,11 +355,11 @@ def test_a_file_without_a_session_is_one(tmp_path: Path) -> None:
     assert [session.id for session in read(path)] == ["odd"]
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(data=st.data())
-def test_the_count_is_a_naive_reader_s(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_totals_equal_those_of_a_naive_reader(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """
-    To the token, on any mixture of lines, copies, agents and garbage.
+    The totals equal those of a naive reader, for any mixture of lines, copies, agents and invalid data.
     """
     folder = tmp_path_factory.mktemp("made")
     for number in range(data.draw(st.integers(1, 3))):
@@ -328,10 +382,28 @@ def test_the_count_is_a_naive_reader_s(data: st.DataObject, tmp_path_factory: py
 
 @pytest.mark.skipif(not TRANSCRIPTS.exists(), reason="needs recorded transcripts")
 @pytest.mark.parametrize("name", ["entireio-cli", "marot-spotter"])
-def test_the_count_of_real_files_is_a_naive_reader_s(name: str) -> None:
+def test_totals_of_real_files_equal_those_of_a_naive_reader(name: str) -> None:
     """
-    To the token.
+    The totals equal those of a naive reader.
     """
-    paths = [path for path in walk([str(TRANSCRIPTS / name)]) if kind_of(path) == "transcript"]
+    paths = [path for path in walk([str(TRANSCRIPTS / name)]) if format_of(path) == "transcript"]
 
     assert totals(read(*paths)) == counted(paths)
+
+
+@pytest.mark.parametrize(
+    ("details", "output", "declined"),
+    [({"type": "refusal", "category": "cyber"}, 0, "cyber"), (None, 0, ""), ({"category": "cyber"}, 7, None)],
+)
+def test_refusal(tmp_path: Path, details: Any, output: int, declined: str | None) -> None:
+    """
+    A refusal before any output has its category; a line whose answer continues has none.
+    """
+    made = Transcript("s").user().answer("1", usage(w5=1000, out=output))
+    for line in made.lines:
+        if line["type"] == "assistant":
+            line["message"] |= {"stop_reason": "refusal", "stop_details": details, "content": []}
+
+    (one,) = only(made.write(tmp_path))
+    assert one.usage.declined == declined
+    assert one.billed == (declined is None)

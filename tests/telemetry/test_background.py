@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.core.event import Event
-from savemode_cli.core.record import Content, Record
+from savemode_cli.core.exchange.observed import Content, Observed
 from savemode_cli.telemetry.background import BATCH, Background, Undelivered
-from tests.builders import an_exchange
-from tests.waiting import LONG_S, until
+from savemode_cli.telemetry.event import Event
+from tests.builders import an_observed
+from tests.support.waiting import LONG_S, until
 
 
 @dataclass
@@ -102,23 +102,24 @@ def sink(shelf: Shelf, said: list[tuple[str, str]], **more: Any) -> Background:
     A sink whose events are the ids of their exchanges; "none" is no event, "odd" cannot be made into one.
     """
 
-    def make(record: Record) -> Event | None:
+    def make(record: Observed) -> Event | None:
         if record.exchange.id == "odd":
             raise ValueError("odd")
         if record.exchange.id == "none":
             return None
         told = {"id": record.exchange.id, "content": record.content is not None}
-        return told | ({} if record.answered_by is None else {"answered_by": record.answered_by})
+        answered_by = record.exchange.answer.answered_by
+        return told | ({} if answered_by is None else {"answered_by": answered_by})
 
     options: dict[str, Any] = {"batch_s": 0.01, "close_s": LONG_S} | more
     return Background("telemetry", make, shelf, lambda *one: said.append(one), **options)
 
 
-def record(number: object, content: Content | None = None) -> Record:
+def record(number: object, content: Content | None = None) -> Observed:
     """
     The record of an exchange of this id.
     """
-    return Record(an_exchange(id=str(number)), content=content, answered_by="the model")
+    return an_observed(id=str(number), content=content, answered_by="the model")
 
 
 def ids(batches: Sequence[Sequence[Event]]) -> list[str]:
@@ -324,7 +325,8 @@ def test_pauses_grow_and_what_the_outlet_asks_for_is_kept(
     pauses: list[float] = []
     one = sink(shelf, said)
     monkeypatch.setattr(one, "_ending", Pause(one._ending, pauses))
-    shelf.fails = [Undelivered("no") for _ in range(8)] + [
+    shelf.fails = [
+        *(Undelivered("no") for _ in range(8)),
         Undelivered("no", after_s=45),
         Undelivered("no", after_s=1e9),
     ]

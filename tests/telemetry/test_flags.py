@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.core.caller import Caller, read_caller
-from savemode_cli.core.gate import FLAG
+from savemode_cli.core.upgrade.gate import FLAG
+from savemode_cli.core.wire.caller import Caller, read_caller
 from savemode_cli.telemetry.flags import Evaluation, Flags
 from tests.conftest import FLAG as OPEN
-from tests.proxy.wire import exchange, request
+from tests.support.upstream import Received, RunningProxy, Upstream, reply, running_proxy
+from tests.support.waiting import LONG_S, until
+from tests.support.wire import exchange, request
 from tests.telemetry.receiver import Post, Receiver, receiver
-from tests.upstream import Received, RunningProxy, Upstream, reply, running_proxy
-from tests.waiting import LONG_S, until
 
 KEY, PERSONAL_KEY = "phc_test_key", "phx_test_key"
 ME = read_caller([], "wizard")
@@ -84,7 +84,7 @@ class World:
         """
         Wait until nobody is asked any more.
         """
-        until(lambda: not self.flags._asking)
+        until(lambda: not self.flags._requests)
 
 
 def test_the_configured_person_is_asked_for_before_anybody_calls() -> None:
@@ -110,7 +110,7 @@ def test_each_person_is_asked_for_once() -> None:
     assert sorted(world.oracle.asked) == ["me", "other"]
 
 
-def test_calls_at_once_share_one_asking() -> None:
+def test_calls_at_once_share_one_request_to_posthog() -> None:
     """
     A client opens with many requests; PostHog hears of one.
     """
@@ -190,12 +190,12 @@ def test_persons_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None
     """
     A caller may name any number of them.
     """
-    monkeypatch.setattr("savemode_cli.telemetry.flags._MOST_PERSONS", 3)
+    monkeypatch.setattr("savemode_cli.telemetry.flags._MAX_PEOPLE", 3)
     world = World(Oracle())
     for number in range(10):
         world.ask(replace(ME, distinct_id=str(number)))
 
-    assert len(world.flags._known) <= 3
+    assert len(world.flags._answers) <= 3
 
 
 def remote(flags: dict[str, Any], **more: Any) -> Callable[[Post], Any]:
@@ -267,7 +267,7 @@ def test_with_a_personal_key_it_is_evaluated_here(percentage: int, expected: str
     assert [post.path.partition("?")[0] for post in posthog.posts] == ["/flags/definitions"]
 
 
-def test_without_definitions_it_is_evaluated_there() -> None:
+def test_without_definitions_posthog_evaluates() -> None:
     """
     A personal key that is refused is no reason to be off.
     """
@@ -283,7 +283,7 @@ def gate_of(proxy: RunningProxy, *headers: tuple[str, str], path: str = "/v1/mes
     """
     count = len(proxy.exchanges)
     exchange(proxy.port, request("POST", path, BODY, *headers))
-    gate = proxy.exchange(count).gate
+    gate = proxy.exchange(count).upgrade.gate
     return gate.on, gate.why
 
 

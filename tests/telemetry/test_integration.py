@@ -13,11 +13,11 @@ import pytest
 from posthog import Posthog
 from posthog.ai.anthropic import Anthropic
 
-from savemode_cli.core.event import Event, Origin, ai_generation
+from savemode_cli.telemetry.event import Event, Origin, ai_generation
 from tests.proxy.test_sinks import Listener
-from tests.streams import END, MODEL, USAGE, answers, chunk, head, message, sse, streamed, text, tool_use
+from tests.support.streams import END, MODEL, USAGE, answers, chunk, head, message, sse, streamed, text, tool_use
+from tests.support.upstream import Upstream, error, reply, running_proxy
 from tests.telemetry.receiver import receiver
-from tests.upstream import Upstream, error, reply, running_proxy
 
 CACHED = {
     **USAGE,
@@ -77,6 +77,7 @@ OURS_ALONE = {
     "cost_basis",
     "outcome",
     "price_state",
+    "requested_model",  # a fallback may have answered in its place
 }
 
 

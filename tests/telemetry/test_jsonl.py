@@ -34,6 +34,31 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
         File(tmp_path / "nowhere" / "events.jsonl").deliver([{}], 1.0)
 
 
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """
+    Somebody may have put it there: nothing is written where it leads.
+    """
+    (tmp_path / "theirs").write_text("")
+    (tmp_path / "events.jsonl").symlink_to("theirs")
+    with pytest.raises(Undelivered, match="cannot be written: it is a symbolic link; name the file itself"):
+        File(tmp_path / "events.jsonl").deliver([{}], 1.0)
+
+    assert (tmp_path / "theirs").read_text() == ""
+
+
+def test_an_existing_file_is_closed_to_others(tmp_path: Path) -> None:
+    """
+    Its lines stay.
+    """
+    path = tmp_path / "events.jsonl"
+    path.write_text("{}\n")
+    path.chmod(0o644)
+    File(path).deliver([{}], 1.0)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text() == "{}\n{}\n"
+
+
 def test_half_a_batch_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A full disk takes the beginning: left there, it would be written twice once there is room.

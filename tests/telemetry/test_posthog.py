@@ -9,38 +9,40 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from savemode_cli.core.charge import Settlement
-from savemode_cli.core.event import Origin, ai_generation
-from savemode_cli.core.record import Record
+from savemode_cli.core.budget.charge import Settlement
+from savemode_cli.core.exchange.observed import Observed
 from savemode_cli.telemetry.background import Background, Undelivered
+from savemode_cli.telemetry.event import Origin, ai_generation
 from savemode_cli.telemetry.posthog import PostHog
 from savemode_cli.telemetry.spool import Spool
-from tests.builders import an_exchange
+from tests.builders import an_observed
+from tests.support.waiting import until
 from tests.telemetry.receiver import Post, receiver, takes
-from tests.waiting import until
 
 KEY = "phc_test_key"
 MAKE = partial(ai_generation, origin=Origin("http://upstream", "1"))
 
 
-def a_record(number: int) -> Record:
+def a_record(number: int) -> Observed:
     """
     A record whose cost is its number.
     """
-    return Record(an_exchange(id=f"req_sm_{number}", settlement=Settlement(number, "reported")))
+    return an_observed(id=f"req_sm_{number}", settlement=Settlement(number, "reported"))
 
 
 def number_of(event: dict[str, Any]) -> int:
     """
     Of which record an event was made.
     """
-    return round(event["properties"]["$ai_total_cost_usd"] * 1e9)
+    cost_usd: float = event["properties"]["$ai_total_cost_usd"]
+    return round(cost_usd * 1e9)
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_what_is_no_generation_is_not_sent(said: list[tuple[str, str]]) -> None:
     """
     with receiver() as posthog:
         sink = a_sink(posthog.url, said)
-        sink.keep(Record(an_exchange(path="/v1/messages/count_tokens")))
+        sink.keep(an_observed(path="/v1/messages/count_tokens"))
         sink.close()
 
     assert (posthog.posts, sink.trouble) == ([], "")
@@ -122,7 +124,7 @@ def fails_one_in(share: int, seed: int) -> Any:
     An answer that fails so often, in every way there is.
     """
     chance = random.Random(seed)
-    kinds = itertools.cycle([(500, {}), (503, b"busy"), (429, {}), None, (502, b"<html>")])
+    kinds: Iterator[Any] = itertools.cycle([(500, {}), (503, b"busy"), (429, {}), None, (502, b"<html>")])
 
     def answer(post: Post) -> Any:
         return next(kinds) if chance.randrange(share) == 0 else takes(post)
@@ -229,7 +231,7 @@ def test_trouble_that_ends_is_said_too(said: list[tuple[str, str]]) -> None:
     """
     Once when it begins, once when it is over, however often it was tried between.
     """
-    answers = iter([(500, {})] * 5)
+    answers: Iterator[Any] = iter([(500, {})] * 5)
     with receiver(lambda post: next(answers, None) or takes(post)) as posthog:
         sink = a_sink(posthog.url, said)
         sink.keep(a_record(1))
@@ -339,7 +341,7 @@ def test_a_redirect_takes_nothing(said: list[tuple[str, str]]) -> None:
         until(lambda: bool(said))
         sink.close()
 
-    assert "redirects elsewhere" in said[0][1]
+    assert "redirects to another address" in said[0][1]
     assert sink.lost == 1
 
 
@@ -402,4 +404,4 @@ def test_what_the_sdk_raises_becomes_a_sentence(error: Exception, words: str, fi
     with pytest.raises(Undelivered) as raised:
         outlet.deliver([], 1.0)
 
-    assert (words in raised.value.why, raised.value.final, KEY in raised.value.why) == (True, final, False)
+    assert (words in raised.value.reason, raised.value.final, KEY in raised.value.reason) == (True, final, False)

@@ -4,13 +4,15 @@ How budgets stand, on 80 columns: every figure worked out by hand.
 
 from datetime import UTC, datetime, timedelta
 
-from savemode_cli.core.admission import Balance, Hold
-from savemode_cli.core.budget import Budget, Window
-from savemode_cli.core.ledger import MemoryLedger
-from savemode_cli.core.overview import Overview, in_force, overview
-from savemode_cli.core.tiers import MOST_NUSD
+from savemode_cli.core.budget.admission import Balance, Hold
+from savemode_cli.core.budget.budget import Budget
+from savemode_cli.core.budget.ledger import reserve, settle
+from savemode_cli.core.budget.memory_ledger import MemoryLedger
+from savemode_cli.core.budget.overview import Asked, InForce, Overview, in_force, overview
+from savemode_cli.core.budget.window import Window
+from savemode_cli.core.money.amounts import MOST_NUSD
 from savemode_cli.views.budget import show, to_json
-from tests.views.drawn import drawn
+from tests.support.drawn import drawn
 
 USD = 10**9
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -26,11 +28,11 @@ def seen(
     """
     ledger = MemoryLedger()
     for key, nusd in (charges or {}).items():
-        ledger.reserve(Hold(key, (key,), nusd, NOW + timedelta(hours=1)), [], NOW)
-        ledger.settle(key, nusd, "reported", NOW)
+        reserve(ledger, Hold(key, (key,), nusd, NOW + timedelta(hours=1)), [], NOW)
+        settle(ledger, key, nusd, "reported", NOW)
     for name, (nusd, minutes) in (holds or {}).items():
         hold = Hold(name, (CAP.key("", NOW),), nusd, NOW + timedelta(minutes=minutes), "claude-opus-5-5")
-        ledger.reserve(hold, [], NOW)
+        reserve(ledger, hold, [], NOW)
     return overview(in_force(budgets, []), ledger, NOW)
 
 
@@ -43,29 +45,31 @@ def test_screen() -> None:
     text = drawn(show, seen(CAP, TEAM, charges=charges, holds=holds))
 
     assert text.splitlines() == [
-        "budget          limit         spent          held    left    used  guard  client",
-        "default        $20.00        $17.98  $0.132456789   $1.88  90.5 %  warn   engage",
-        "team: alice    $50.00        $17.38         $0.00  $32.61  34.7 %  ok     ok",
-        "team: not      $50.00  $0.000000001         $0.00  $49.99   0.0 %  ok     ok",
-        "given",
+        "budget              limit     spent     held      left    used  status  advice",
+        "default          $20.0000  $17.9835  $0.1324   $1.8840  90.5 %  warn    engage",
+        "team: alice      $50.0000  $17.3834  $0.0000  $32.6166  34.7 %  ok      ok",
+        "team: not given  $50.0000  <$0.0001  $0.0000  $49.9999   0.0 %  ok      ok",
         "",
         "default  monthly, resets 2026-12-01 00:00 UTC (in 6 d 12 h)",
-        "         the last request may cross the cap",
+        "         the last request may exceed the cap",
         "         from the configuration",
         "team     weekly, resets 2026-11-30 00:00 Europe/Berlin (in 5 d 11 h)",
-        "         strict: the cap is never crossed; each team has its own",
+        "         strict: spend never exceeds the cap; each team has a cap of its own",
+        "         clients choose their own team: this does not stop a client that lies",
         "         from the configuration",
         "",
-        "held by requests under way: 1, $0.132456789",
-        "  $0.132456789  runs out in 9 min  claude-opus-5-5, default",
+        "held: reserved for running requests until their bills arrive. status: what the",
+        "proxy decides. advice: the state that clients are told, so that they can save.",
+        "",
+        "held for running requests: 1, $0.1324",
+        "  $0.1324  expires in 9 min  claude-opus-5-5, default",
         "    savemode budget release running",
         "",
-        "ran out, counts as spent: 1, $0.30",
-        "  $0.30  ran out 2 h 10 min ago  claude-opus-5-5, default",
+        "expired holds, which count as spent: 1, $0.3000",
+        "  $0.3000  expired 2 h 10 min ago  claude-opus-5-5, default",
         "    savemode budget release dead",
         "",
-        "caps of a running proxy (--budget) are not in the ledger: see its /-/health",
-        "if the requests whose holds ran out are dead, give their money back:",
+        "If the requests of the expired holds have ended, release the holds:",
         "  savemode budget release --all-expired",
     ]
 
@@ -78,13 +82,15 @@ def test_refusing() -> None:
         show, seen(CAP, Budget("b", USD), charges={CAP.key("", NOW): 20_270_000_000, "b/month:2026-11-01/all": USD})
     )
 
-    assert text.splitlines()[-6:] == [
-        "default: spent, $0.27 over; new requests are refused. To raise or lift it:",
+    assert text.splitlines()[-8:] == [
+        "default: the cap is reached ($0.2700 over); new requests are refused. To raise",
+        "the cap, or lift it for an hour:",
         "  savemode budget set 31.00",
         "  savemode budget allow --for 1h",
-        "b: spent; new requests are refused. To raise or lift it:",
-        "  savemode budget set 2.00 --name b",
-        "  savemode budget allow --for 1h",
+        "b: the cap is reached; new requests are refused. To raise the cap, or lift it",
+        "for an hour:",
+        "  savemode budget set b 2.00",
+        "  savemode budget allow b --for 1h",
     ]
 
 
@@ -94,7 +100,7 @@ def test_refusing_for_the_moment() -> None:
     """
     text = drawn(show, seen(CAP, holds={"big": (20 * USD, 9)}))
 
-    assert text.splitlines()[-1] == "default: running requests hold what is left; a retry soon may pass"
+    assert text.splitlines()[-1] == "default: running requests hold all that is left; a retry may pass soon"
 
 
 def test_many_holds() -> None:
@@ -104,9 +110,9 @@ def test_many_holds() -> None:
     known = seen(CAP, holds={f"hold{number:02}": (10_000_000, 9) for number in range(13)})
     text = drawn(show, known)
 
-    assert "held by requests under way: 13, $0.13" in text
+    assert "held for running requests: 13, $0.1300" in text
     assert text.count("    savemode budget release hold") == 10
-    assert "and 3 more: --json has all" in text.splitlines()
+    assert "and 3 more; --json lists all" in text.splitlines()
     assert len(to_json(known, "memory:")["holds"]) == 13
 
 
@@ -128,7 +134,7 @@ def test_no_cap() -> None:
     """
     text = drawn(show, seen(Budget("free", 0), charges={"free/month:2026-11-01/all": USD}))
 
-    assert text.splitlines()[1].split() == ["free", "-", "$1.00", "$0.00", "-", "-", "no", "cap", "disabled"]
+    assert text.splitlines()[1].split() == ["free", "-", "$1.0000", "$0.0000", "-", "-", "no", "cap", "disabled"]
 
 
 def test_json_of_a_scoped_budget() -> None:
@@ -142,3 +148,31 @@ def test_json_of_a_scoped_budget() -> None:
         ("team", "a", USD),
     ]
     assert (known["at"], known["holds"][0]["expired_s"]) == ("2026-11-24T12:00:00Z", 120)
+
+
+def test_caps_of_running_proxies() -> None:
+    """
+    What holds at a proxy, where that is from, what the ledger holds in vain, and what the next proxy would go by.
+    """
+    flag = Budget("default", 150_000_000, set_at_us=2, source="--budget")
+    running = InForce(flag, "configuration", Budget("default", 30 * USD, set_at_us=1), ("http://127.0.0.1:8796",))
+    following = in_force([], [Budget("default", 30 * USD, set_at_us=1)])
+    asked = Asked(("http://127.0.0.1:8796",), ("http://127.0.0.1:9",), (running,), following)
+    text = drawn(show, overview(asked.in_force, MemoryLedger(), NOW, asked))
+
+    assert text.splitlines() == [
+        "budget     limit    spent     held     left   used  status  advice",
+        "default  $0.1500  $0.0000  $0.0000  $0.1500  0.0 %  ok      ok",
+        "",
+        "default  monthly, resets 2026-12-01 00:00 UTC (in 6 d 12 h)",
+        "         the last request may exceed the cap",
+        "         from --budget, newer than the ledger's $30.0000",
+        "         enforced by http://127.0.0.1:8796",
+        "",
+        "held: reserved for running requests until their bills arrive. status: what the",
+        "proxy decides. advice: the state that clients are told, so that they can save.",
+        "",
+        "the proxy at http://127.0.0.1:9 did not report its caps: it is busy or needs an",
+        "access token",
+        "a proxy started now would use default $30.0000 (from the ledger)",
+    ]

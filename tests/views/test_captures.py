@@ -2,29 +2,26 @@
 Captures on the screen and for machines.
 """
 
-import io
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from savemode_cli.captures.store import Stats
-from savemode_cli.core.capture import Capture
-from savemode_cli.core.charge import Settlement
-from savemode_cli.core.pricing import Usage
-from savemode_cli.core.receipt import Receipt
+from savemode_cli.core.budget.charge import Settlement
+from savemode_cli.core.exchange.capture import Capture
+from savemode_cli.core.upgrade.receipt import Receipt
+from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.views.captures import row_json, show_rows, show_stats, show_whole, size, stats_json, whole_json
 from tests.builders import an_exchange
-from tests.core.test_capture import a_capture
+from tests.core.exchange.test_capture import a_capture
+from tests.support.drawn import drawn as text_of
 
 
-def drawn(show: Any, *values: Any) -> list[str]:
+def drawn(show: Any, *values: Any, width: int = 80) -> list[str]:
     """
-    What is printed, in 80 columns without colour.
+    The lines that are printed.
     """
-    out = io.StringIO()
-    show(*values, Console(file=out, width=80, no_color=True, highlight=False, markup=False))
-    return [line.rstrip() for line in out.getvalue().splitlines()]
+    return text_of(show, *values, width=width).splitlines()
 
 
 def plain(**differences: Any) -> Capture:
@@ -56,42 +53,46 @@ def test_size(count: int, expected: str) -> None:
     assert size(count) == expected
 
 
-def test_rows_fit_the_screen_whatever_they_hold() -> None:
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_rows_fit_the_screen_whatever_they_hold(width: int) -> None:
     """
-    Names that are too long are shortened, control characters are escaped, an outcome stands in the place of a status.
+    Names that are too long are shortened, control characters are escaped, and no number, time or status is cut.
     """
-    long = plain(model="claude-with-a-very-long-name-20261124", outcome="upstream_error", request_bytes=10**12)
-    odd = plain(model=None, path="/v1/\x1b[31mmodels", session=None, status=None)
-    lines = drawn(show_rows, [(12345, long), (2, odd)])
+    long = plain(
+        model="claude-with-a-very-long-name-of-mine", status=529, outcome="upstream_error", request_bytes=10**12
+    )
+    odd = plain(model=None, path="/v1/\x1b[31mmodels", session=None, status=None, outcome="unreachable")
+    lines = drawn(show_rows, [(12345, long), (2, odd)], width=width)
 
-    assert max(map(len, lines)) <= 80
-    assert "claude-with-a-ver…" in lines[1]
-    assert "upstream_error" in lines[1]
+    assert max(map(len, lines)) <= width
+    assert lines[1].split()[:5] == ["12345", "11-24", "12:00:00", "with-a-very-long-na…", "529"]
+    assert "unreachable" in lines[2]
     assert "\x1b" not in "".join(lines)
 
 
-def test_words_give_way_where_it_is_tight() -> None:
+@pytest.mark.parametrize(
+    ("width", "session"),
+    [(60, "01234567…"), (80, "01234567-89ab-cdef-0123-4567…"), (140, "01234567-89ab-cdef-0123-456789abcdef")],
+)
+def test_session_is_as_long_as_there_is_room(width: int, session: str) -> None:
     """
-    A time or an amount cut short would be another one: of a row too long, model and outcome are shortened alone.
+    Cut with a mark, and whole where the screen is wide.
     """
-    wide = plain(outcome="upstream_error", request_bytes=1234, response_bytes=1300, model="claude-opus-4-5-of-mine")
-    narrow = [plain(outcome=name, path="/v1/messages/count_tokens", model=None) for name in ("broken", "unreachable")]
-    rows = [(12345, wide), *((2, one) for one in narrow)]
-    text = "\n".join(drawn(show_rows, rows))
+    whole = "01234567-89ab-cdef-0123-456789abcdef"
+    lines = drawn(show_rows, [(1, plain(session=whole))], width=width)
 
-    for whole in ("12345", "11-24 12:00:00", "1.2 KB", "1.3 KB", "0123456…"):
-        assert whole in text
-    assert max(map(len, text.splitlines())) <= 80
+    assert lines[1].split()[-1] == session
 
 
 def test_counts_and_times_are_read_at_a_glance() -> None:
     """
     Thousands are set apart as on the other screens, and a short answer did not take 0.0 seconds.
     """
-    usage = Usage(input_tokens=10866, cache_read_tokens=1234567, output_tokens=25)
-    text = "\n".join(drawn(show_whole, 1, plain(usage=usage, duration_ms=16.4)))
+    usage = Usage(Tokens(input=10866, read=1234567, output=25))
+    text = " ".join("\n".join(drawn(show_whole, 1, plain(usage=usage, duration_ms=16.4))).split())
 
-    assert "tokens      10,866 in, 1,234,567 read, 0 written for 5m, 0 for 1h, 25 out" in text
+    tokens = "1,234,567 read from the cache, 0 written for 5 minutes, 0 for 1 hour, 10,866 uncached input, 25 output"
+    assert f"tokens {tokens}" in text
     assert "took 16 ms" in text
     assert "took 1.2 s" in "\n".join(drawn(show_whole, 1, plain()))
 
@@ -99,9 +100,12 @@ def test_counts_and_times_are_read_at_a_glance() -> None:
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ("exact", "cost        $0.32781 (reported)"),
-        ("unpriced", "cost        $0.32781 (reported; no price is known for the model: the dearest known one)"),
-        ("fallback", "cost        $0.32781 (reported; the price is that of the model's plain name)"),
+        ("exact", "cost      $0.3278 (reported by the API)"),
+        (
+            "unpriced",
+            "cost      $0.3278 (reported by the API; the model has no known price: the highest known one is used)",
+        ),
+        ("fallback", "cost      $0.3278 (reported by the API; the price is that of the model's plain name)"),
     ],
 )
 def test_a_cost_says_whose_price_it_rests_on(state: Any, expected: str) -> None:
@@ -110,7 +114,7 @@ def test_a_cost_says_whose_price_it_rests_on(state: Any, expected: str) -> None:
     """
     shown = plain(settlement=Settlement(327_810_000, "reported"), price_state=state)
 
-    assert expected in drawn(show_whole, 1, shown)
+    assert expected in drawn(show_whole, 1, shown, width=120)
 
 
 def test_stats_in_words() -> None:
@@ -145,9 +149,9 @@ def test_little_is_known() -> None:
     """
     text = "\n".join(drawn(show_whole, 1, plain(model=None, session=None, status=None, product="", error="what")))
 
-    assert "answer      none, 50 B, not kept" in text
-    assert "outcome     ok: what" in text
-    assert "model       none" in text
+    assert "answer    none, 50 B, not kept" in text
+    assert "outcome   ok: what" in text
+    assert "model     none" in text
     assert "tokens" not in text
     assert "headers" not in text
 
@@ -155,10 +159,10 @@ def test_little_is_known() -> None:
 @pytest.mark.parametrize(
     ("receipt", "expected"),
     [
-        (Receipt(cost_nusd=10_000_000, counterfactual_nusd=4_000_000), "vs 5m       $0.006 more"),
-        (Receipt(cost_nusd=4_000_000, counterfactual_nusd=10_000_000, why="w"), "vs 5m       $0.006 less; w"),
-        (Receipt(cost_nusd=4, counterfactual_nusd=4), "vs 5m       the same"),
-        (Receipt(why="because"), "vs 5m       n/a; because"),
+        (Receipt(cost_nusd=10_000_000, counterfactual_nusd=4_000_000), "vs 5m     lost $0.0060"),
+        (Receipt(cost_nusd=4_000_000, counterfactual_nusd=10_000_000, why="w"), "vs 5m     saved $0.0060; w"),
+        (Receipt(cost_nusd=4, counterfactual_nusd=4), "vs 5m     saved nothing"),
+        (Receipt(why="because"), "vs 5m     n/a; because"),
     ],
 )
 def test_receipt_in_words(receipt: Receipt, expected: str) -> None:

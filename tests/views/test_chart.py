@@ -2,16 +2,12 @@
 A picture to keep: well-formed, readable, and silent where the model is poor.
 """
 
-import sys
-import types
 from itertools import pairwise
 from xml.etree import ElementTree as Xml
 
-import pytest
-
-from savemode_cli.core.errors import BadInput
-from savemode_cli.views.chart import png, svg
-from tests.core.test_replay import advised, many
+from savemode_cli.views.chart import svg
+from tests.core.replay.test_report import advised
+from tests.support.replayed import many
 
 GOOD = svg(advised(*many(10, [600, 10, 100_000])))
 SPACE = "{http://www.w3.org/2000/svg}"
@@ -54,20 +50,3 @@ def test_a_poor_model_draws_the_bill_alone() -> None:
     """
     assert svg(advised(*many(6, [600]))).count("<polyline") == 1
     assert "<polyline" not in svg(advised())
-
-
-def test_pixels_need_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Without it the way out is said; with it, it is asked for twice the density.
-    """
-    monkeypatch.setitem(sys.modules, "cairosvg", None)
-    with pytest.raises(BadInput, match="needs cairosvg") as error:
-        png(GOOD)
-    assert "savemode-cli[png]" in error.value.hint
-
-    asked: list[dict[str, object]] = []
-    fake = types.ModuleType("cairosvg")
-    fake.svg2png = lambda **more: asked.append(more) or b"png"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "cairosvg", fake)
-    assert png(GOOD) == b"png"
-    assert asked == [{"bytestring": GOOD.encode(), "scale": 2}]

@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
-from savemode_cli.core.charge import Settlement
-from savemode_cli.core.exchange import Exchange
-from savemode_cli.views.demo import Day, Screen, folded
-from tests.builders import a_refusal, an_allowance, an_exchange
-from tests.views.drawn import drawn
+from savemode_cli.core.budget.charge import Settlement
+from savemode_cli.core.exchange.exchange import Exchange
+from savemode_cli.views.demo import NEXT, Day, Screen, summed, to_json
+from savemode_cli.views.printable import without_colours
+from tests.builders import a_refusal, a_standing, an_allowance, an_exchange
+from tests.support.drawn import drawn
 
 REFUSED = an_exchange(outcome="refused", status=429, decision=a_refusal())
 
@@ -29,7 +30,10 @@ def screen(show: Any, width: int = 80) -> str:
     """
 
     def shown(console: Console) -> None:
-        show(Screen(console, "1.45"))
+        def say(text: str) -> None:
+            console.print(without_colours(text), soft_wrap=True)
+
+        show(Screen(console, say, "1.45"))
 
     return drawn(shown, width=width)
 
@@ -42,7 +46,7 @@ def test_refused_calls_are_in_no_scene() -> None:
 
     assert [len(part.exchanges) for part in day.parts] == [1, 0]
     assert day.refused == 2
-    assert folded(day.parts[0].exchanges).cost_nusd == 5
+    assert summed(day.parts[0].exchanges).cost_nusd == 5
 
 
 def test_scene_in_which_nothing_was_made_is_not_compared() -> None:
@@ -54,33 +58,46 @@ def test_scene_in_which_nothing_was_made_is_not_compared() -> None:
     rows = screen(lambda one: one.compare(plain, saving)).splitlines()
 
     assert [row.split() for row in rows if row.startswith(("first", "last", "the day"))] == [
-        ["first", "1", "$3.00", "$1.00", "$2.00", "cheaper"],
-        ["the", "day", "1", "$3.00", "$1.00", "$2.00", "cheaper"],
+        ["first", "1", "$3.0000", "$1.0000", "-$2.0000"],
+        ["the", "day", "1", "$3.0000", "$1.0000", "-$2.0000"],
     ]
-    assert "refused by the cap: 1, at no cost" in rows
+    assert "1 more call was refused by the cap, at no cost." in rows
+    assert "The same calls cost $1.0000 instead of $3.0000: saved $2.0000 (66.7 %)." in rows
 
 
-def test_line_of_a_request_is_cut_at_the_margin() -> None:
+def test_json_has_the_same_figures() -> None:
     """
-    One line each, whatever the width.
+    Both days, each scene, what was saved, and a command that saves.
     """
-    shown = screen(lambda one: one.exchange(costing(5), {}), width=60)
+    plain = Day().add("first", 0, [costing(3_000_000_000)]).add("last", 2, [costing(5_000_000_000)])
+    saving = Day().add("first", 0, [costing(1_000_000_000)]).add("last", 2, [REFUSED])
+    value = to_json(plain, saving, 1_450_000_000)
 
-    assert len(shown.splitlines()) == 1
-    assert shown.endswith("…")
+    assert (value["cap_usd"], value["saved_usd"], value["refused"]) == ("1.450000000", "2.000000000", 1)
+    assert [day["summary"]["cost_nusd"] for day in value["days"]] == [8_000_000_000, 1_000_000_000]
+    assert [scene["title"] for scene in value["days"][1]["scenes"]] == ["first", "last"]
+    assert value["next"] == NEXT
 
 
-def test_cap_is_told_when_its_state_changes() -> None:
+def test_demo_ends_with_a_command_that_saves() -> None:
+    """
+    The last line can be copied.
+    """
+    assert screen(lambda one: one.compare(Day(), Day())).splitlines()[-1] == f"  {NEXT}"
+
+
+def test_budget_is_told_when_its_state_changes() -> None:
     """
     Once, and again only when it is another.
     """
-    spends = an_exchange(decision=an_allowance(), decision_after=an_allowance())
+    warned = an_allowance(a_standing(7_500_000_000))
+    spends = an_exchange(decision=warned, decision_after=warned)
 
     def twice(one: Screen) -> None:
         one.exchange(spends, {})
         one.exchange(spends, {})
 
-    assert screen(twice).count("budget   ok, $10.00 left") == 1
+    assert screen(twice).count("budget: warn; clients are told to use the mode balanced") == 1
 
 
 def test_refusal_says_what_the_client_prints() -> None:
@@ -89,12 +106,12 @@ def test_refusal_says_what_the_client_prints() -> None:
     """
     shown = screen(lambda one: one.exchange(REFUSED, {"error": {"message": "spend limit reached"}}))
 
-    assert "refused  spend limit reached" in shown
+    assert "the client is told: spend limit reached" in shown
 
 
 def test_scene_names_its_pause() -> None:
     """
-    The time, the scene, and how long nothing was said before.
+    The time, the scene, and how long nothing was sent before.
     """
     at = datetime(2026, 11, 23, 9, 12, tzinfo=UTC)
 

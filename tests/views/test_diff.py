@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from savemode_cli.core.caller import Caller
-from savemode_cli.core.messages import facts
-from savemode_cli.core.transform import Policy, transform
+from savemode_cli.core.upgrade.edits import ABSENT, Transformed, apply
+from savemode_cli.core.upgrade.policy import Policy
+from savemode_cli.core.upgrade.transform import transform
+from savemode_cli.core.wire.caller import Caller
+from savemode_cli.core.wire.facts import facts
 from savemode_cli.views.diff import Report, json_patch, pointer, show, to_json
 from tests.builders import CLOSED, OPEN, an_edit
-from tests.views.test_terminal import EVIL, UNPRINTED
+from tests.support.planted import EVIL, UNPRINTED
 
 BARE = {"type": "ephemeral"}
 FIVE = {"type": "ephemeral", "ttl": "5m"}
@@ -33,9 +35,10 @@ def a_report(body: bytes, **differences: Any) -> Report:
         "product": "wizard",
         "policy": "always",
         "headers": [],
+        "done": done,
         **differences,
     }
-    return Report(original=body, known=known, done=done, **given)
+    return Report(original=body, known=known, **given)
 
 
 def marked(*markers: Any, model: str = "claude-opus-5-5", text: str = "x") -> bytes:
@@ -187,6 +190,28 @@ def test_json_patch() -> None:
     """
     assert json_patch([an_edit()]) == [{"op": "add", "path": "/system/0/cache_control/ttl", "value": "1h"}]
     assert json_patch([]) == []
+    assert json_patch(
+        [an_edit(rule="other", path=("model",), before="a", after="b"), an_edit(path=("n",), after=ABSENT)]
+    ) == [
+        {"op": "replace", "path": "/model", "value": "b"},
+        {"op": "remove", "path": "/n"},
+    ]
+
+
+def test_an_edit_of_another_rule_is_not_an_upgrade() -> None:
+    """
+    It is shown at its place; the marker stays 5m, and nothing is said of the price of a TTL.
+    """
+    body = marked(BARE)
+    at = body.index(b"5-5")
+    other = an_edit(
+        rule="other", path=("system", 0, "cache_control", "x"), at=at, removed=b"5-5", inserted=b"5-6", was="5-5"
+    )
+    screen = shown(a_report(body, done=Transformed(apply(body, [other]), (other,))))
+
+    assert [row[2:4] for row in rows(a_report(body, done=Transformed(body, (other,))))] == [["5m", "5m"]]
+    assert "@@ system.0.cache_control, byte" in screen
+    assert "1.6 times" not in screen
 
 
 def test_json_is_json() -> None:

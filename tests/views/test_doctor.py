@@ -3,7 +3,7 @@ Findings as rows and as JSON.
 """
 
 from savemode_cli.views.doctor import Finding, show, to_json, warnings
-from tests.views.drawn import drawn
+from tests.support.drawn import drawn
 
 FOUND = [
     Finding("OK", "port", "free"),
@@ -22,7 +22,7 @@ def test_rows() -> None:
     assert "-> wait" in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
-    assert text.splitlines()[-1] == "1 to mend"
+    assert text.splitlines()[-1] == "1 problem found"
 
 
 def test_json() -> None:

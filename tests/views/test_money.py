@@ -6,39 +6,38 @@ from datetime import timedelta
 
 import pytest
 
-from savemode_cli.views.money import amount, exact, percent, span
+from savemode_cli.views.money import amount, percent, saved, signed, span
 
 USD = 10**9
 
 
-@pytest.mark.parametrize(
-    ("nusd", "text"),
-    [
-        (None, "-"),
-        (0, "$0.00"),
-        (17_509_999_999, "$17.50"),
-        (132_456_789, "$0.132456789"),
-        (9_999_999, "$0.009999999"),
-        (1, "$0.000000001"),
-        (-5 * USD, "-$5.00"),
-    ],
-)
+@pytest.mark.parametrize(("nusd", "text"), [(None, "-"), (0, "$0.0000"), (-5 * USD, "-$5.0000")])
 def test_amount(nusd: int | None, text: str) -> None:
     """
-    As everywhere: two decimals, rounded down; below a dollar all there are.
+    Four decimals, or a dash where nothing is known.
     """
     assert amount(nusd) == text
 
 
 @pytest.mark.parametrize(
-    ("nusd", "text"),
-    [(13_999_999_999, "$13.999999999"), (14 * USD, "$14.00"), (4_590_000_000, "$4.59"), (-1, "-$0.000000001")],
+    ("nusd", "text"), [(0, "$0.0000"), (96_570_000, "+$0.0965"), (-157_231_800, "-$0.1572"), (1, "+<$0.0001")]
 )
-def test_exact(nusd: int, text: str) -> None:
+def test_signed(nusd: int, text: str) -> None:
     """
-    Nothing is left out.
+    A sign says whether it is more or less.
     """
-    assert exact(nusd) == text
+    assert signed(nusd) == text
+
+
+@pytest.mark.parametrize(
+    ("difference_nusd", "text"),
+    [(0, "saved nothing"), (-3_100_000_000, "saved $3.1000"), (420_000_000, "lost $0.4200"), (-1, "saved <$0.0001")],
+)
+def test_saved(difference_nusd: int, text: str) -> None:
+    """
+    A loss is said as plainly as a saving.
+    """
+    assert saved(difference_nusd) == text
 
 
 @pytest.mark.parametrize(("permille", "text"), [(None, "-"), (0, "0.0 %"), (875, "87.5 %"), (1250, "125.0 %")])

@@ -9,7 +9,7 @@ import pytest
 
 from savemode_cli.views.prices import page, plain, show
 from tests.builders import a_price
-from tests.views.drawn import drawn
+from tests.support.drawn import drawn
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_table() -> None:
         "c\\x1b[31m        4.00  20.00      5.00      8.00  0.20    -  [2]",
         "",
         "[1] the test, checked 2 days ago",
-        "[2] the test, nobody says when it was checked",
+        "[2] the test, last checked: unknown",
         "one model with its surcharges: savemode prices MODEL; your own: --price-file",
     ]
 

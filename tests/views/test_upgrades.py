@@ -2,10 +2,10 @@
 What the upgrader would do, in rows and in totals.
 """
 
-from savemode_cli.core.body_replay import Upgrades, judged
-from savemode_cli.core.caller import PRODUCTS
-from savemode_cli.core.recorded import Call
-from savemode_cli.core.transform import Policy
+from savemode_cli.core.replay.bodies import Upgrades, judged
+from savemode_cli.core.replay.recording import Call
+from savemode_cli.core.upgrade.policy import Policy
+from savemode_cli.core.wire.products import PRODUCTS
 from savemode_cli.views.upgrades import lines, row, row_json, to_json
 
 BARE = b'{"type":"ephemeral"}'
@@ -18,11 +18,11 @@ BODY = (
 
 def test_rows() -> None:
     """
-    Raised, and why the rest was not; a long place keeps its end, where the line is.
+    Upgraded, and why the rest was not; a long place keeps its end, where the line is.
     """
     one = judged(Call("a" * 40 + ".jsonl:12", BODY % (BARE, PINNED, BARE)), Policy("always"), "x", PRODUCTS)
 
-    assert row(one) == f"…{'a' * 18}.jsonl:12  claude-opus-5-5       1 of 3 raised  client-ttl, after-5m"
+    assert row(one) == f"…{'a' * 18}.jsonl:12  claude-opus-5-5       1 of 3 upgraded  client-ttl, after-5m"
     assert row_json(one) == {
         "place": "a" * 40 + ".jsonl:12",
         "model": "claude-opus-5-5",
@@ -40,8 +40,8 @@ def test_rows_of_strange_bodies() -> None:
     nothing = judged(Call("a.json", b"{}"), Policy("always"), "x", PRODUCTS)
     pinned = judged(Call("b.json", BODY % (PINNED, PINNED, PINNED)), Policy("always"), "x", PRODUCTS)
 
-    assert row(nothing).split() == ["a.json", "-", "0", "of", "0", "raised", "no-markers"]
-    assert row(pinned).endswith("0 of 3 raised  client-ttl 3")
+    assert row(nothing).split() == ["a.json", "-", "0", "of", "0", "upgraded", "no-markers"]
+    assert row(pinned).endswith("0 of 3 upgraded  client-ttl 3")
 
 
 def test_totals() -> None:
@@ -50,9 +50,9 @@ def test_totals() -> None:
     """
     assert list(lines(Upgrades(1, 2_000_000, 1, 3, 2, {"a": 1, "b": 5}))) == [
         "1 body, 2.0 MB: 1 would change",
-        "  2 of 3 breakpoints raised to 1 hour",
-        "  5 skipped: b",
-        "  1 skipped: a",
+        "  2 of 3 breakpoints upgraded to 1 hour",
+        "  5 left alone: b",
+        "  1 left alone: a",
     ]
     assert next(lines(Upgrades(1234))) == "1,234 bodies, 0.0 MB: 0 would change"
     assert to_json(Upgrades(1, 2, 1, 3, 2, {"a": 1})) == {

@@ -1,0 +1,3 @@
+"""
+Caps, holds, settlements, and the ledger they are kept in.
+"""

@@ -1,0 +1,3 @@
+"""
+The model of the prompt cache: tokens, prompts, hits and misses.
+"""

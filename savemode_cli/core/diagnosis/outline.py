@@ -1,0 +1,114 @@
+"""
+A short checksum of what a block says, regardless of how it is written. It tells a change of words from a change of
+form.
+
+Rule of this file: an outline is compared only with an outline of the same kind of block. It never proves that two
+blocks are equal for the cache; digests do that.
+
+Outlines of texts in the system prompt and in the first message ignore numbers, dates and hexadecimal IDs. If two
+different blocks have the same outline, only such values changed. Outlines of everything else ignore the order of keys,
+whitespace, and whether a text is a string or a block of text. If two different blocks have the same outline, the same
+words were written in another form.
+"""
+
+import re
+from collections.abc import Sequence
+from zlib import crc32
+
+import msgspec
+
+from savemode_cli.core.cache.blocks import Block, members_of
+
+NO_OUTLINE = 0
+"""The outline of a block for which none was computed."""
+
+_decode = msgspec.json.Decoder().decode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+_VOLATILE = re.compile(
+    r"[0-9a-f]{8}[0-9a-f-]{4,}"
+    r"|(?<![a-z])(?:mon|tue|tues|wed|wednes|thu|thurs|fri|sat|satur|sun)(?:day)?(?![a-z])"
+    r"|(?<![a-z])(?:jan|january|feb|february|mar|march|apr|april|may|jun|june|jul|july|aug|august|sep|sept|september|oct"
+    r"|october|nov|november|dec|december)(?![a-z])"
+    r"|\d+",
+    re.IGNORECASE,
+)
+"""What changes from one request to the next without an edit: numbers, dates, times, and IDs."""
+
+_LONGEST_TEXT_CHARS = 256 * 1024
+_EDGE_BYTES = 256
+_SHORTEST_EDGED_BYTES = 1024
+
+
+def text_outline(block: Block) -> int:
+    """
+    The outline of a text without its numbers, dates and IDs.
+    """
+    text = _text_in(members_of(block).get("text", b""))
+    return _checksum(_VOLATILE.sub("0", text[:_LONGEST_TEXT_CHARS]).encode("utf-8", "surrogatepass"))
+
+
+def form_outline(block: Block, nested: Sequence[Block] = ()) -> int:
+    """
+    The outline of a block that is not text: its members, with keys sorted and texts without their whitespace.
+
+    Args:
+        block: the block.
+        nested: the blocks nested in it. A list of texts counts as one string with these texts.
+    """
+    members = members_of(block)
+    content = members.pop("content", b"")
+    texts = [_text_in(members_of(text).get("text", b"")) for text in nested] or [_text_in(content)]
+    members["content"] = _words("\n".join(texts)) if nested or content.startswith(b'"') else _sorted(content)
+    parts = (name.encode("utf-8", "surrogatepass") + b"\0" + _sorted(members[name]) for name in sorted(members))
+    return _checksum(b"\0".join(parts))
+
+
+def edges(block: Block) -> tuple[int, int] | None:
+    """
+    Checksums of the first and the last 256 bytes of a long text. A text that was edited at one place
+    still has at least one of them.
+
+    Returns:
+        Both checksums; None for a text of less than 1 KiB.
+    """
+    if block.size < _SHORTEST_EDGED_BYTES:
+        return None
+    text = members_of(block).get("text", b"")
+    return crc32(text[:_EDGE_BYTES]), crc32(text[-_EDGE_BYTES:])
+
+
+def _text_in(raw: bytes) -> str:
+    if not raw.startswith(b'"'):
+        return ""
+    try:
+        text = _decode(raw)
+    except _UNREADABLE:
+        return raw.decode("utf-8", "replace")  # a string that the API does not take
+    return text if isinstance(text, str) else ""
+
+
+def _words(text: str) -> bytes:
+    """
+    A text without its whitespace. JSON also gets sorted keys.
+    """
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            return b"json" + _encode_sorted(_decode(text.encode("utf-8", "surrogatepass")))
+        except _UNREADABLE:
+            pass
+    return " ".join(text.split()).encode("utf-8", "surrogatepass")
+
+
+def _sorted(raw: bytes) -> bytes:
+    if raw[:1] not in (b"{", b"["):
+        return raw
+    try:
+        return _encode_sorted(_decode(raw))
+    except _UNREADABLE:
+        return raw
+
+
+def _checksum(content: bytes) -> int:
+    return crc32(content) or 1

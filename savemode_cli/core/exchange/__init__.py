@@ -1,0 +1,3 @@
+"""
+One request and its answer: what is known, observed, captured and summed.
+"""

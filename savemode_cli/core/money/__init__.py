@@ -1,0 +1,3 @@
+"""
+Amounts, price lists, and what a usage costs.
+"""

@@ -1,0 +1,3 @@
+"""
+Recorded traffic under other policies, graded against its bills.
+"""

@@ -1,0 +1,258 @@
+"""
+What was cached for a recorded request, and what would have been cached under another TTL, from usage and times alone.
+
+Rule of this file: nothing is claimed that cannot be inferred. If the cache survived a pause, every TTL that survives it
+reads what was recorded. If it did not survive, but an hour would have, the prefix might have been read: a record cannot
+show whether the client changed the prefix meanwhile, so these tokens are counted separately as `rescuable`. What the
+model does not explain stays as recorded under every policy.
+
+A lane is a conversation with a growing prefix: one session, one agent, one model. Its prefix after a request is
+everything that the request read or wrote; if an answer had several passes, everything that its last pass read or wrote.
+A pause lasts from the end of an answer to the start of the next request.
+Source: observations on 29,257 recorded requests (see `receipt`), and the two public sets of the benchmark.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from savemode_cli.core.cache.head import head_tokens
+from savemode_cli.core.cache.lifetimes import GRACE, LIFETIMES
+
+if TYPE_CHECKING:
+    from savemode_cli.core.replay.recording import Recorded
+
+Ttl = Literal["5m", "1h"]
+
+GAPS = ("first", "to_1m", "to_5m", "to_1h", "over_1h")
+"""The classes of pauses before a request; `first` is a lane's first request."""
+
+_MINUTE = timedelta(minutes=1)
+_SHRUNK_PERMILLE = 900
+"""A prompt shorter than this share of the previous prefix was compacted or cleared. It reads only the head."""
+
+_FULL_PERMILLE = 900
+_LONGEST_HEAD = 50_000
+"""
+A longer read at the start of a lane is a conversation's own prefix, as in a resumed session. Recorded heads, which are
+tools and the system prompt, have 9,000 to 35,000 tokens.
+"""
+
+
+def gap_of(idle: timedelta | None) -> str:
+    """
+    The class of a pause.
+    """
+    if idle is None:
+        return "first"
+    if idle <= _MINUTE:
+        return "to_1m"
+    if idle <= LIFETIMES["5m"]:
+        return "to_5m"
+    return "to_1h" if idle <= LIFETIMES["1h"] else "over_1h"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRequest:
+    """
+    A request, and what the previous request left in the cache of its lane.
+    """
+
+    request: "Recorded"
+    idle: timedelta | None
+    """The pause before it; None for the lane's first request."""
+    left_tokens: int
+    """The length of the prefix that was cached."""
+    left_ttl: Ttl
+    """The TTL of that prefix."""
+    first_tokens: int
+    """The prompt of the lane's first request. The head, which sessions share, is not longer than that."""
+    head_tokens: int
+    """What it is expected to read after the lane's own cache has expired. See `cache.head`."""
+    own_head_tokens: int
+    """What the lane last read of its own prefix when the rest of the prompt had changed; 0 if that never happened."""
+    ttl: Ttl
+    """The TTL of what this request writes."""
+
+    @property
+    def cached_tokens(self) -> int:
+        """
+        What it reads and writes; if there were several passes, in the last one.
+        """
+        return self.request.usage.cached_tokens
+
+    @property
+    def read_tokens(self) -> int:
+        """
+        What it read of the prefix; if there were several passes, in the first one.
+        """
+        return self.request.usage.first_read_tokens
+
+    @property
+    def reach_tokens(self) -> int:
+        """
+        The most that it could have read of its lane's prefix.
+        """
+        return min(self.left_tokens, self.request.usage.cached_tokens)
+
+    @property
+    def shrunk(self) -> bool:
+        """
+        Whether the conversation was cut. Then only its head can be read, whatever the TTL is.
+        """
+        usage = self.request.usage
+        prompt = usage.cached_tokens + usage.tokens.input
+        return prompt * 1000 < self.left_tokens * _SHRUNK_PERMILLE
+
+    @property
+    def reads_all(self) -> bool:
+        """
+        Whether nine tenths of its reach were read. Breakpoints move, so the last blocks may be written again.
+        """
+        return self.read_tokens * 1000 >= self.reach_tokens * _FULL_PERMILLE
+
+    @property
+    def gap(self) -> str:
+        """
+        The class of its pause.
+        """
+        return gap_of(self.idle)
+
+    def survives(self, ttl: Ttl) -> bool:
+        """
+        Whether the prefix is still cached at the end of the pause with this TTL.
+
+        A grace is added if a person opens a turn: at the end of a turn the client sends a request that is not recorded,
+        and it renews the cache. Recorded requests after a tool result show no grace.
+        """
+        if self.idle is None:
+            return False
+        grace = GRACE if ttl == "5m" and self.request.opens_turn else _NO_TIME
+        return self.idle <= LIFETIMES[ttl] + grace
+
+
+_NO_TIME = timedelta()
+
+
+@dataclass(slots=True)
+class _Lane:
+    """
+    What a lane's last request left.
+    """
+
+    ended_at: datetime
+    left_tokens: int
+    ttl: Ttl
+    first_tokens: int
+    head_tokens: int
+    own_head_tokens: int
+
+
+class LaneCaches:
+    """
+    What is cached for the lanes of one session, followed request by request.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+
+    def follow(self, request: "Recorded") -> LaneRequest:
+        """
+        Add the next request, and return it with what was cached for it.
+
+        A request that neither reads nor writes the cache leaves its lane unchanged.
+
+        Args:
+            request: the next request of the session, in the order in which they were sent.
+        """
+        key = (request.agent, request.model)
+        lane = self._lanes.get(key)
+        item = _beside(lane, request)
+        if request.usage.cached_tokens:
+            self._lanes[key] = _after(lane, item)
+        return item
+
+
+def lane_requests(requests: Iterable["Recorded"]) -> Iterator[LaneRequest]:
+    """
+    The requests of one session, each with what was cached for it.
+
+    Args:
+        requests: all requests of the session, including copies, in the order in which they were sent.
+    """
+    return map(LaneCaches().follow, requests)
+
+
+def _beside(lane: _Lane | None, request: "Recorded") -> LaneRequest:
+    usage = request.usage
+    ttl: Ttl = "1h" if usage.tokens.write_1h else "5m"
+    if lane is None:
+        return LaneRequest(request, None, 0, ttl, usage.tokens.prompt, 0, 0, ttl)
+    if not usage.tokens.write_1h and not usage.tokens.write_5m:
+        ttl = lane.ttl
+    idle = max(request.started_at - lane.ended_at, _NO_TIME)
+    return LaneRequest(
+        request, idle, lane.left_tokens, lane.ttl, lane.first_tokens, lane.head_tokens, lane.own_head_tokens, ttl
+    )
+
+
+def _after(lane: _Lane | None, item: LaneRequest) -> _Lane:
+    request, read = item.request, item.read_tokens
+    survived = item.survives(item.left_ttl)
+    head = head_tokens(item.head_tokens, read, read if survived else 0)
+    return _Lane(
+        ended_at=request.ended_at if lane is None else max(lane.ended_at, request.ended_at),
+        left_tokens=item.cached_tokens,
+        ttl=item.ttl,
+        first_tokens=item.first_tokens,
+        head_tokens=head if head <= _LONGEST_HEAD else item.head_tokens,
+        own_head_tokens=read if survived and not item.reads_all else item.own_head_tokens,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """
+    What a request reads and writes under a TTL.
+    """
+
+    read_tokens: int
+    written_tokens: int
+    rescuable_tokens: int = 0
+    """The part of `written_tokens` that would be read if the client had not changed the prefix during the pause."""
+
+
+def split(item: LaneRequest, ttl: Ttl, *, survives: bool | None = None) -> Split:
+    """
+    What the request would have read and written if its lane had always had this TTL.
+
+    Args:
+        item: the request.
+        ttl: the TTL.
+        survives: whether the lane's cache is still there; None if the TTL alone decides that.
+
+        recorded     under `ttl`   it reads
+        survived     survives      what was recorded
+        survived     expires       the head that others keep warm
+        expired      survives      after a tool's result its whole reach; in a new turn what was recorded, and the rest of its
+                                   reach is rescuable. What was recorded if the conversation was cut.
+        expired      expires       what was recorded: the head, or what cannot be explained
+
+    The passes of one answer after the first read what the passes before wrote, whatever the TTL.
+    """
+    usage = item.request.usage
+    read = usage.tokens.read
+    cached = usage.tokens.prompt - usage.tokens.input
+    if item.idle is None:
+        return Split(read, cached - read)
+    survived = item.survives(item.left_ttl)
+    survives = item.survives(ttl) if survives is None else survives
+    if survived and not survives:
+        read -= max(item.read_tokens - item.head_tokens, 0)
+    elif survives and not survived and not item.shrunk and not item.reads_all:
+        missed = max(item.reach_tokens - item.read_tokens, 0)
+        if item.request.opens_turn:
+            return Split(read, cached - read, missed)
+        read += missed
+    return Split(read, cached - read)

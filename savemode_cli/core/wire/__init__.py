@@ -1,0 +1,3 @@
+"""
+The Messages API: its shape, its streams, its counters, and who is calling.
+"""

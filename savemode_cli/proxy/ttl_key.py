@@ -1,0 +1,110 @@
+"""
+The experiment on the key of the cache in a running proxy: one request of a held-out session is upgraded while its cache is warm.
+
+Rule of this file: `core.upgrade.ttl_key` judges. Nothing is done unless `savemode experiment ttl-key` asked for it, and one
+request at a time. Its session is left out of the trial.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.exchange.bill import Bill
+from savemode_cli.core.upgrade.hold_out import TrialMember
+from savemode_cli.core.upgrade.ttl_key import LEAST_TOKENS, WARM_FOR, TtlKeyVerdict, judge_ttl_key
+from savemode_cli.proxy.progress import ExchangeInProgress
+from savemode_cli.proxy.ttl_key_file import TtlKeyFile, TtlKeyState
+
+_MOST_LANES = 1_000
+_WORDS = {
+    "carries_over": "a 1h breakpoint reads what was written for 5m: the TTL is not a part of the cache's key",
+    "in_key": "a 1h breakpoint does not read what was written for 5m: the TTL is a part of the cache's key",
+    "unclear": "the bill does not show whether the TTL is a part of the cache's key; the next one may",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Warm:
+    ended_at: datetime
+    cached_tokens: int
+
+
+class TtlKeyExperiment:
+    """
+    Makes the experiment when it is asked for, and knows the verdicts.
+    """
+
+    def __init__(self, file: TtlKeyFile, announce: Callable[[str, str], None]) -> None:
+        """
+        Args:
+            file: what was asked for, and the verdicts.
+            announce: tells the person at the terminal the verdict, or that the file cannot be used.
+        """
+        self._file = file
+        self._announce = announce
+        self._lanes: OrderedDict[str, _Warm] = OrderedDict()
+        self._version = -1
+        self._state = TtlKeyState()
+        self._running = ""
+
+    def carries_over(self, model: str | None) -> bool:
+        """
+        Whether an experiment has shown that the model's prefix carries over.
+        """
+        verdict = self._current().latest().get(model or "")
+        return verdict is not None and verdict.outcome == "carries_over"
+
+    def begins(self, progress: ExchangeInProgress) -> bool:
+        """
+        Whether the experiment is made with this request of a held-out session, which could be upgraded.
+        """
+        lane = self._lanes.get(progress.cache)
+        if lane is None or self._running or self._current().asked_at is None or progress.skips:
+            return False
+        if progress.started_at - lane.ended_at > WARM_FOR or lane.cached_tokens < LEAST_TOKENS:
+            return False
+        self._running = progress.id
+        if progress.trial is not None:
+            progress.trial = TrialMember("policy", progress.trial.session)  # in both groups: it is left out
+        return True
+
+    def answered(self, progress: ExchangeInProgress, bill: Bill | None) -> None:
+        """
+        A request was billed: judge it if it is the one, and remember what is warm now.
+        """
+        usage = None if bill is None or bill.settlement is None or bill.settlement.basis != "reported" else bill.usage
+        lane = self._lanes.pop(progress.cache, None)
+        if progress.id == self._running:
+            self._running = ""
+            if usage is not None and lane is not None and progress.upgraded:
+                model = progress.facts.model or ""
+                self._add(judge_ttl_key(model, progress.started_at, lane.cached_tokens, usage))
+            return
+        if usage is None or usage.tokens.write_1h or progress.ended_at is None or not usage.cached_tokens:
+            return
+        self._lanes[progress.cache] = _Warm(progress.ended_at, usage.cached_tokens)
+        if len(self._lanes) > _MOST_LANES:
+            self._lanes.popitem(last=False)
+
+    def _add(self, verdict: TtlKeyVerdict) -> None:
+        try:
+            self._file.add(verdict)
+        except ConfigError as error:
+            self._announce("experiment", f"{error.message}; {error.hint}")
+        self._announce("experiment", f"{verdict.model}: {_WORDS[verdict.outcome]}")
+
+    def _current(self) -> TtlKeyState:
+        """
+        What is in the file, read again when it was changed.
+        """
+        version = self._file.changed_at()
+        if version != self._version:
+            self._version = version
+            try:
+                self._state = self._file.read()
+            except ConfigError as error:
+                self._state = TtlKeyState()
+                self._announce("experiment", f"{error.message}; {error.hint}")
+        return self._state

@@ -1,0 +1,319 @@
+"""
+Decides which lines are one answer, and which answers were billed once.
+
+Rule of this file: an ID is evidence. It is proof only as long as nothing contradicts it.
+
+A client writes an answer over several lines. It writes the answer again in the file of a resumed or forked session, in a
+side chain that begins with its parent's history, and in records of a sub-agent's progress. A relay may give all of its
+answers the same message ID. So IDs alone would count some answers twice, and others not at all.
+
+A lane is one conversation in one file. Two lines of a lane with the same message ID are one answer if they have
+
+    the same record ID
+    the same request ID, unless another turn began and the prompt differs
+    no different request IDs, and the second follows the first directly, or has the same prompt in the same turn
+
+Answers of two lanes of one session with the same message ID are one answer if they have
+
+    a common record ID
+    the same request ID, unless a lane has several answers with both IDs
+    no such proof, but nothing contradicts the message ID: it occurs once in each lane, all of these answers have the same
+    prompt, and those with different request IDs have common content
+
+Between sessions the last rule also requires the same time. A prompt of no tokens is not evidence: a fork of Claude Code
+2.1.332 writes the part that it kept of its origin without usage.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+
+from savemode_cli.core.replay.recording import Recorded
+from savemode_cli.core.wire.usage import Usage
+
+Lane = Hashable
+
+
+@dataclass(slots=True)
+class Answer:
+    """
+    One answer, built from the lines read so far. A single line is an answer too.
+    """
+
+    request: Recorded
+    message_id: str | None
+    request_id: str | None
+    lane: Lane
+    turn: str
+    """The ID of the person's message that it answers, "" if unknown."""
+    timed: bool
+    """Whether its start is known from a record before it."""
+    written_at: datetime
+    """The time of its first line."""
+    content: int | None
+    """A checksum of its first line's content; None without content."""
+    records: tuple[str, ...] = ()
+    """The IDs of its lines."""
+    aliases: tuple[str, ...] = ()
+    """The request IDs under which it was repeated."""
+    contents: tuple[int, ...] = ()
+    """A checksum of the content of each line that has one."""
+
+    @property
+    def name(self) -> str:
+        """
+        The ID under which answers are compared, "" without one.
+        """
+        return self.message_id or self.request_id or ""
+
+    @property
+    def prompt(self) -> tuple[object, ...] | None:
+        """
+        The model, and the prompt's tokens as billed; None if no token of a prompt was reported.
+        """
+        used = self.request.usage
+        counts = used.tokens.input, used.tokens.write_5m, used.tokens.write_1h, used.tokens.read
+        return (self.request.model, *counts) if any(counts) else None
+
+    def take(self, other: "Answer") -> None:
+        """
+        Add another line, or the same answer from another lane. The larger output counts, and the copy in the main
+        conversation counts for everything else.
+
+        The times of all lines count, except the times of another agent's copy, which may have been written later.
+        """
+        one, two = self.request, other.request
+        first, timed = (one, self.timed) if one.agent == "" or two.agent != "" else (two, other.timed)
+        start, end = first.started_at, first.ended_at
+        if one.agent == two.agent:
+            starts = [answer.request.started_at for answer in (self, other) if answer.timed]
+            start, timed = min(starts or (one.started_at, two.started_at)), bool(starts)
+            end = max(one.ended_at, two.ended_at)
+        usage = max(two.usage, one.usage, key=_amount)
+        partial = one.partial_output and two.partial_output
+        self.request = Recorded(
+            first.session, first.agent, first.model, start, end, usage, one.opens_turn, partial_output=partial
+        )
+        self.timed = timed
+        if self.request_id is None:
+            self.request_id = other.request_id
+        elif other.request_id not in (None, self.request_id):
+            self.aliases += (other.request_id,)
+        self.aliases += other.aliases
+        self.records += other.records
+        self.contents += other.contents
+
+
+def _amount(usage: Usage) -> tuple[int, int]:
+    return usage.tokens.output, usage.tokens.prompt
+
+
+class Answers:
+    """
+    The answers of one session: collected line by line, then each once.
+    """
+
+    def __init__(self) -> None:
+        self._all: list[Answer] = []
+        self._by_record: dict[str, Answer] = {}
+        self._by_request: dict[tuple[Lane, str, str], Answer] = {}
+        self._last: dict[tuple[Lane, str], Answer] = {}
+
+    def add(self, line: Answer, parent: str | None) -> None:
+        """
+        Add a line.
+
+        Args:
+            line: the line as an answer.
+            parent: the ID of the record before the line.
+        """
+        answer = self._answer_so_far(line, parent)
+        if answer is None:
+            answer = line
+            self._all.append(line)
+        else:
+            answer.take(line)
+        for record in line.records:
+            self._by_record.setdefault(record, answer)
+        if line.name:
+            self._last[line.lane, line.name] = answer
+            if line.request_id is not None:
+                self._by_request[line.lane, line.name, line.request_id] = answer
+
+    def _answer_so_far(self, line: Answer, parent: str | None) -> Answer | None:
+        """
+        The earlier answer of the same lane to which a line belongs; None if the line begins a new answer.
+        """
+        for record in line.records:
+            found = self._by_record.get(record)
+            if found is not None and found.lane == line.lane and found.message_id == line.message_id:
+                return found
+        if not line.name:
+            return None
+        if line.request_id is not None:
+            found = self._by_request.get((line.lane, line.name, line.request_id))
+            if found is not None:
+                return None if _another_turn(found, line) and not _same_prompt(found, line) else found
+        found = self._last.get((line.lane, line.name))
+        return found if found is not None and _continues(found, line, parent) else None
+
+    def settled(self) -> "Settled":
+        """
+        Each answer once.
+        """
+        named: dict[str, list[Answer]] = {}
+        for answer in self._all:
+            named.setdefault(answer.name, []).append(answer)
+        settled = Settled()
+        for name, answers in named.items():
+            if name and len(answers) > 1:
+                settled.take(answers)
+            else:
+                settled.keep(answers)
+        return settled
+
+
+def _another_turn(answer: Answer, line: Answer) -> bool:
+    """
+    Whether the two certainly answer different messages of a person.
+    """
+    return bool(answer.turn and line.turn) and answer.turn != line.turn
+
+
+def _same_prompt(answer: Answer, line: Answer) -> bool:
+    """
+    Whether the two may have the same prompt.
+    """
+    return answer.prompt is None or line.prompt is None or answer.prompt == line.prompt
+
+
+def _continues(answer: Answer, line: Answer, parent: str | None) -> bool:
+    """
+    Whether a line of the same lane and message ID continues the answer, if no request ID proves it.
+
+    A tool's result may be between two lines of an answer, because newer clients run a tool before the answer is complete.
+    """
+    same_prompt = answer.prompt is not None and answer.prompt == line.prompt
+    if (
+        same_prompt
+        and line.content in answer.contents
+        and answer.written_at <= line.written_at <= answer.request.ended_at
+    ):
+        return True  # the same line, written twice
+    if answer.request_id is not None and line.request_id is not None:
+        return False
+    return parent in answer.records or (same_prompt and not _another_turn(answer, line))
+
+
+@dataclass(slots=True)
+class Settled:
+    """
+    The answers of a session, each once.
+    """
+
+    answers: list[tuple[Answer, tuple[str, ...]]] = field(default_factory=list)
+    """Each answer with the keys by which another session recognises it; one of them is enough."""
+    repeated: int = 0
+    """How many copies in other lanes were left out."""
+    sharing: int = 0
+    """How many answers have the same message ID as another, different answer."""
+
+    def keep(self, answers: Iterable[Answer], *, pair: bool = True, alone: bool = True) -> None:
+        """
+        Add answers that are not copies of each other.
+
+        Args:
+            answers: some answers.
+            pair: whether nothing contradicts their message IDs together with their request IDs.
+            alone: whether nothing contradicts their message IDs.
+        """
+        self.answers += [(answer, _keys(answer, pair=pair, alone=alone)) for answer in answers]
+
+    def take(self, answers: Sequence[Answer]) -> None:
+        """
+        Add all answers of one message ID, without copies, in the order in which they were read.
+        """
+        pair = _all_differ([(answer.lane, answer.request_id) for answer in answers if answer.request_id is not None])
+        prompts = {answer.prompt for answer in answers} - {None}
+        alone = _all_differ([answer.lane for answer in answers]) and len(prompts) <= 1
+        kept: list[Answer] = []
+        by_proof: dict[str, Answer] = {}
+        for answer in answers:
+            proofs = [*answer.records, *([f"request {answer.request_id}"] if pair and answer.request_id else [])]
+            origin = next((by_proof[proof] for proof in proofs if proof in by_proof), None)
+            if origin is None and alone:
+                origin = next((earlier for earlier in kept if _same_content(earlier, answer)), None)
+            if origin is None:
+                origin = answer
+                kept.append(answer)
+            else:
+                origin.take(answer)
+                self.repeated += 1
+            by_proof.update(dict.fromkeys(proofs, origin))
+        self.sharing += len(kept) if len(kept) > 1 else 0
+        self.keep(kept, pair=pair, alone=len(kept) == 1)
+
+
+def _all_differ(values: Sequence[Hashable]) -> bool:
+    """
+    Whether no two values are equal.
+    """
+    return len({*values}) == len(values)
+
+
+def _same_content(one: Answer, other: Answer) -> bool:
+    """
+    Whether nothing proves that two answers of different lanes are different answers.
+    """
+    if (one.request_id is None) != (other.request_id is None):
+        return True
+    return not {*one.contents}.isdisjoint(other.contents) or not (one.contents or other.contents)
+
+
+def _keys(answer: Answer, *, pair: bool, alone: bool) -> tuple[str, ...]:
+    name = answer.message_id
+    record = f"record {name} {answer.records[0]}" if answer.records else ""
+    if answer.request_id is not None:
+        requests = (answer.request_id, *answer.aliases) if pair else ()
+        return record, *(f"request {name} {request}" for request in requests)
+    if alone and answer.prompt is not None:
+        return record, f"message {name} {answer.prompt} {answer.written_at.timestamp()} {answer.content}"
+    return (record,)
+
+
+@dataclass(slots=True)
+class Ids:
+    """
+    The answers that were read, and the session of each, by 64-bit digests that are the same in every process.
+    """
+
+    known: dict[int, str] = field(default_factory=dict)
+    """The session in which each digest was read first."""
+    _fresh: dict[int, str] = field(default_factory=dict)
+
+    def origin(self, keys: Iterable[str], session: str) -> str | None:
+        """
+        The session in which this answer was read before; None if it is new. The answer is remembered.
+
+        Args:
+            keys: the keys by which the answer is recognised.
+            session: the session that is being read.
+        """
+        digests = [_digest(key) for key in keys if key]
+        origin = next((self.known[digest] for digest in digests if digest in self.known), None)
+        for digest in digests:
+            if digest not in self.known:
+                self.known[digest] = self._fresh[digest] = origin or session
+        return origin
+
+    def taken(self) -> dict[int, str]:
+        """
+        The digests that were added since the last call.
+        """
+        fresh, self._fresh = self._fresh, {}
+        return fresh
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -1,0 +1,449 @@
+"""
+Rebuilds the requests of a session from its transcript. Claude Code 2.1.332 and later record each request by the hashes of
+its parts.
+
+Rule of this file: a message is only used if its hash is the recorded one. A session is rebuilt completely or not at all.
+Bodies are built one at a time, on demand; memory contains each message once.
+
+The records (observed with Claude Code 2.1.332):
+
+    api-request-shape   the system prompt and the tools, by their hash
+    api-request-blob    a message that is in no other line, by its hash
+    api-request         a request: its parameters, its breakpoints, and its messages: the first `keep` of the request
+                        `base`, then `tail`, all as hashes
+    requestRef          in a line of an answer: the request that it answers
+
+The hash of a message is the SHA-256 of its JSON with sorted keys, without whitespace and without `cache_control`; a
+content that is a string counts as one block of text.
+
+Two things are not recorded. `metadata` and `stream` have no effect on the cache. The first block of the system prompt is
+the client's attribution, which the API does not cache; a constant replaces it, so that block positions are those of the
+request.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from savemode_cli.core.replay.recording import Call
+from savemode_cli.core.wire.messages import CONTROL
+from savemode_cli.core.wire.report import ReportedUsage, stop_of, usage_from
+from savemode_cli.core.wire.usage import NO_TOKENS, Tokens, Usage
+from savemode_cli.readers.lines import numbered_lines, open_text
+from savemode_cli.readers.times import utc
+from savemode_cli.readers.transcript_files import Group, Source
+
+_MARK = b'"api-request"'
+_CHUNK_BYTES = 1024 * 1024
+_ATTRIBUTION = {"type": "text", "text": "x-anthropic-billing-header: (not recorded)"}
+_UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError, ValueError, TypeError)
+_SYNTHETIC = "<synthetic>"
+
+_decode = msgspec.json.Decoder().decode
+
+Object = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Answered:
+    """
+    The answer to a request, from the lines read so far.
+    """
+
+    usage: Usage
+    ended_at: datetime
+    message: Object
+    """The message without its content."""
+    digest: str
+    """The hash of its content."""
+    request_id: str | None
+    """The API's ID of the request; None if it was not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """
+    An answer as it is recorded.
+    """
+
+    body: bytes
+    """The message, as it would be if it had not been streamed."""
+    model: str | None
+    stop_reason: str | None
+    request_id: str | None
+    """The API's ID of the request; None if it was not recorded."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """
+    A request as it is recorded.
+    """
+
+    place: str
+    agent: str
+    record: Object
+    hashes: tuple[str, ...]
+    started_at: datetime
+
+
+@dataclass(slots=True)
+class Recorded:
+    """
+    What transcripts record of requests. A session may refer to messages of the session that it continues.
+    """
+
+    messages: dict[str, bytes] = field(default_factory=dict)
+    """Each message as JSON, by its hash."""
+    shapes: dict[str, Object] = field(default_factory=dict)
+    hashes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The messages of each request, by the request's ID."""
+
+
+@dataclass(slots=True)
+class RebuiltSession:
+    """
+    A session, and the requests that it records.
+    """
+
+    group: Group
+    problem: str = ""
+    """Why its requests are not known; "" if they all are."""
+    is_recorded: bool = True
+    """Whether it records any request: older versions of the client do not."""
+    _requests: list[_Request] = field(default_factory=list)
+    _answers: dict[str, _Answered] = field(default_factory=dict)
+    _recorded: Recorded = field(default_factory=Recorded)
+
+    @property
+    def times(self) -> list[datetime]:
+        """
+        When each request was sent, in order.
+        """
+        return [request.started_at for request in self._requests]
+
+    @property
+    def bill(self) -> tuple[int, Tokens]:
+        """
+        How many answers it has, and the tokens of all of them.
+        """
+        return len(self._answers), sum((answer.usage.tokens for answer in self._answers.values()), NO_TOKENS)
+
+    def call(self, number: int) -> Call:
+        """
+        A request with its body.
+
+        Args:
+            number: its number in `times`.
+        """
+        request = self._requests[number]
+        return _call(request, self._answers.get(request.record["id"]), self.group.session, self._recorded)
+
+    def request_id(self, number: int) -> str:
+        """
+        The client's own ID of a request.
+
+        Args:
+            number: its number in `times`.
+        """
+        identifier: str = self._requests[number].record["id"]
+        return identifier
+
+    def response(self, number: int) -> Response | None:
+        """
+        The answer to a request; None if none was recorded.
+
+        Args:
+            number: the number of the request in `times`.
+        """
+        answered = self._answers.get(self.request_id(number))
+        if answered is None:
+            return None
+        content = _decode(self._recorded.messages[answered.digest])["content"]
+        body = _json({**answered.message, "content": content})
+        return Response(body, answered.message.get("model"), answered.message.get("stop_reason"), answered.request_id)
+
+    def calls(self) -> Iterator[Call]:
+        """
+        The requests in the order in which they were sent; none if they are not known.
+        """
+        return map(self.call, range(len(self._requests)))
+
+
+def rebuilt_sessions(groups: Iterable[Group]) -> Iterator[RebuiltSession]:
+    """
+    Each session with the requests that it records. A request that is in several files, for example in a copy of a folder,
+    counts once.
+
+    Args:
+        groups: the sessions, an origin before its forks.
+    """
+    family: tuple[str, str] | None = None
+    recorded = Recorded()
+    known: set[str] = set()
+    for group in groups:
+        if family != (group.project, group.family):
+            # Other conversations cannot refer to these messages any more.
+            family, recorded = (group.project, group.family), Recorded()
+        try:
+            yield _rebuilt(group, recorded, known)
+        except OSError:
+            yield RebuiltSession(group, "a file cannot be read")
+
+
+def _rebuilt(group: Group, recorded: Recorded, known: set[str]) -> RebuiltSession:
+    """
+    A session with its requests.
+
+    Args:
+        group: the files of the session.
+        recorded: what the earlier sessions of its family record; what this session records is added.
+        known: the IDs of the requests of all earlier sessions; those of this session are added.
+    """
+    if not any(_records_requests(source) for source in group.sources):
+        return RebuiltSession(group, "it does not record its requests", is_recorded=False)
+    requests: list[_Request] = []
+    answers: dict[str, _Answered] = {}
+    problem = ""
+    for source in group.sources:
+        reading = _Reading(source, recorded)
+        reading.read()
+        requests += reading.requests
+        answers |= reading.answers
+        problem = problem or reading.problem
+    own = {request.record["id"] for request in requests}
+    if not own.issuperset(answers.keys() - recorded.hashes.keys()):
+        problem = problem or "an answer names a request that is not there"
+    problem = problem or next(filter(None, (_problem(request, recorded) for request in requests)), "")
+    if problem:
+        return RebuiltSession(group, problem)
+    fresh = sorted((request for request in requests if request.record["id"] not in known), key=_started)
+    new = own - known
+    known |= own
+    return RebuiltSession(
+        group,
+        _requests=fresh,
+        _answers={reference: answer for reference, answer in answers.items() if reference in new},
+        _recorded=recorded,
+    )
+
+
+def _started(request: _Request) -> datetime:
+    return request.started_at
+
+
+def _records_requests(source: Source) -> bool:
+    try:
+        with open_text(source.path) as file:
+            end = b""
+            while chunk := file.read(_CHUNK_BYTES):
+                if _MARK in end + chunk:
+                    return True
+                end = chunk[-len(_MARK) :]
+    except OSError:
+        pass
+    return False
+
+
+class _Reading:
+    """
+    Reads one file.
+    """
+
+    def __init__(self, source: Source, recorded: Recorded) -> None:
+        self.requests: list[_Request] = []
+        self.answers: dict[str, _Answered] = {}
+        self.problem = ""
+        """Why the requests of the file are not all known; "" if they may be."""
+        self._source = source
+        self._recorded = recorded
+        self._blocks: dict[str, list[Any]] = {}
+        """The content of each answer so far, by the ID of its message."""
+        self._neighbours: list[Any] = []
+        """The content of the user's lines since the last answer."""
+
+    def read(self) -> None:
+        name = self._source.path.name
+        with open_text(self._source.path) as file:
+            for number, line in numbered_lines(file):
+                try:
+                    record = _decode(line)
+                    if isinstance(record, dict):
+                        self._take(record, f"{name}:{number}")
+                except _UNREADABLE:
+                    continue
+
+    def _take(self, record: Object, place: str) -> None:
+        match record.get("type"):
+            case "api-request-shape":
+                self._recorded.shapes[record["shapeHash"]] = _parsed(record["shape"])
+            case "api-request-blob":
+                self._keep(_parsed(record["message"]))
+            case "api-request":
+                self._request(record, place)
+            case "user":
+                self._said(record["message"])
+            case "assistant":
+                self._neighbours.clear()
+                self._answer(record, place)
+
+    def _said(self, message: Object) -> None:
+        """
+        Keep a message, and the one that it makes together with those before it: the results of parallel calls stand in lines of
+        their own, and are sent as one message.
+        """
+        self._keep(message)
+        joined = bool(self._neighbours)
+        self._neighbours += _as_blocks(message).get("content") or ()
+        if joined:
+            self._keep({"role": "user", "content": list(self._neighbours)})
+
+    def _keep(self, message: Object) -> str:
+        digest = message_hash(message)
+        if digest not in self._recorded.messages:
+            self._recorded.messages[digest] = _json(_as_blocks(message))
+        return digest
+
+    def _request(self, record: Object, place: str) -> None:
+        identifier = record["id"]
+        if identifier in self._recorded.hashes:
+            return
+        base = self._recorded.hashes.get(record.get("base") or "", ())
+        hashes = (*base[: record["keep"]], *record["tail"])
+        started_at = utc(datetime.fromisoformat(record["timestamp"]))
+        agent = record.get("agentId") or self._source.agent
+        self._recorded.hashes[identifier] = hashes
+        self.requests.append(_Request(place, agent, record, hashes, started_at))
+
+    def _answer(self, record: Object, place: str) -> None:
+        message = record["message"]
+        blocks = self._blocks.setdefault(message["id"], [])
+        blocks += message["content"]
+        digest = self._keep({"role": "assistant", "content": list(blocks)})
+        if message.get("model") == _SYNTHETIC or record.get("isApiErrorMessage"):
+            return
+        reference = record.get("requestRef")
+        if reference is None:
+            self.problem = self.problem or f"{place}: an answer names no request"
+            return
+        reported = msgspec.convert(message["usage"], ReportedUsage)
+        if reference not in self._recorded.hashes and not self.requests:
+            # A fork begins with a copy of the answers of its origin.
+            return
+        usage = usage_from(reported, stop_of(message.get("stop_reason"), message.get("stop_details")))
+        if usage is not None:
+            ended_at = utc(datetime.fromisoformat(record["timestamp"]))
+            without_content = {name: value for name, value in message.items() if name != "content"}
+            self.answers[reference] = _Answered(usage, ended_at, without_content, digest, record.get("requestId"))
+
+
+def _parsed(value: Any) -> Object:
+    """
+    An object that may be recorded as JSON text.
+    """
+    parsed: Object = _decode(value.encode()) if isinstance(value, str) else value
+    return parsed
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def message_hash(message: Object) -> str:
+    """
+    The hash under which a message is recorded.
+    """
+    content = message.get("content")
+    if isinstance(content, str):
+        message = {**message, "content": [{"type": "text", "text": content}]}
+    text = json.dumps(_without_control(message), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _without_control(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_control(inner) for key, inner in value.items() if key != CONTROL}
+    if isinstance(value, list):
+        return [_without_control(inner) for inner in value]
+    return value
+
+
+def _as_blocks(message: Object) -> Object:
+    content = message.get("content")
+    return {**message, "content": [{"type": "text", "text": content}]} if isinstance(content, str) else message
+
+
+def _problem(request: _Request, recorded: Recorded) -> str:
+    """
+    What is missing of a request; "" if nothing is.
+    """
+    if request.record["shapeHash"] not in recorded.shapes:
+        return f"{request.place}: the system prompt and the tools of the request are not there"
+    if not request.hashes or any(digest not in recorded.messages for digest in request.hashes):
+        return f"{request.place}: a message of the request is not there"
+    try:
+        _marked(request, recorded)
+    except (LookupError, TypeError):
+        return f"{request.place}: a breakpoint of the request has no place"
+    return ""
+
+
+def _marked(request: _Request, recorded: Recorded) -> tuple[Object, Mapping[int, Object]]:
+    """
+    A request without its messages, and those of its messages that hold a breakpoint, by their number.
+
+    Recorded places of breakpoints count the system prompt without the attribution.
+
+    Raises:
+        LookupError: there is nothing at the place of a breakpoint.
+        TypeError: the same.
+    """
+    record = request.record
+    shape = recorded.shapes[record["shapeHash"]]
+    body: Object = {name: value for name, value in record["params"].items() if name != "betas"}
+    body |= {**shape, "system": [dict(block) for block in shape.get("system", ())]}
+    body["tools"] = [dict(tool) for tool in shape.get("tools", ())]
+    marked: dict[int, Object] = {}
+    for mark in record.get("cacheControl", ()):
+        first, *steps = mark["path"] or [None]
+        place: Any = body
+        if first == "messages":
+            number = steps.pop(0)
+            place = marked.setdefault(number, _decode(recorded.messages[request.hashes[number]]))
+        elif first is not None:
+            place = body[first]
+        for step in steps:
+            place = place[step]
+        place[CONTROL] = mark["value"]
+    body["system"].insert(0, dict(_ATTRIBUTION))
+    return body, marked
+
+
+def _body(request: _Request, recorded: Recorded) -> bytes:
+    body, marked = _marked(request, recorded)
+    messages = (
+        _json(marked[number]) if number in marked else recorded.messages[digest]
+        for number, digest in enumerate(request.hashes)
+    )
+    return b'%s,"messages":[%s]}' % (_json(body)[:-1], b",".join(messages))
+
+
+def _call(request: _Request, answered: _Answered | None, session: str, recorded: Recorded) -> Call:
+    betas = ",".join(request.record["params"].get("betas", ()))
+    headers = [("x-claude-code-session-id", session), ("anthropic-beta", betas)]
+    headers += [("x-claude-code-agent-id", request.agent)] if request.agent else []
+    return Call(
+        request.place,
+        _body(request, recorded),
+        headers=tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in headers),
+        started_at=request.started_at,
+        ended_at=None if answered is None else answered.ended_at,
+        usage=None if answered is None else answered.usage,
+        session=session,
+        answered=answered is not None,
+    )

@@ -1,0 +1,3 @@
+"""
+The full-screen view of a running proxy.
+"""

@@ -1,0 +1,229 @@
+"""
+The till with a ledger that must be awaited.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from savemode_cli.core.budget.admission import Allowed, Balance, Refused
+from savemode_cli.core.budget.budget import Budget
+from savemode_cli.core.budget.charge import Ending
+from savemode_cli.core.exchange.bill import Bill
+from savemode_cli.core.money.pricing import PriceTable
+from savemode_cli.core.wire.caller import Caller
+from savemode_cli.core.wire.facts import Facts
+from savemode_cli.core.wire.usage import Tokens, Usage
+from savemode_cli.proxy import till as till_module
+from savemode_cli.proxy.reservation import Reservation, ReservationRequest
+from savemode_cli.proxy.till import OnSettled, Till
+from tests.builders import a_price
+from tests.proxy.test_pricing_memory import Meter
+from tests.support.awaited import AwaitedLedger
+from tests.support.waiting import until_in_loop
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+CAP_NUSD = 1_000_000
+KEY = Budget("default", CAP_NUSD).key("", NOW)
+HELD_NUSD = 360_000  # 70 bytes are 20 tokens, written at 8,000, and 10 tokens of output at 20,000
+BILL_NUSD = 4_000  # one token of input
+
+
+class World:
+    """
+    A till, its remote ledger, and the announcements.
+    """
+
+    def __init__(self) -> None:
+        """
+        With a cap.
+        """
+        self.ledger = AwaitedLedger()
+        self.announced: list[str] = []
+        self.till = Till(
+            self.ledger,
+            PriceTable([a_price()]),
+            lambda event, _text: self.announced.append(event),
+            budgets=[Budget("default", CAP_NUSD)],
+        )
+
+    async def reserve(self, hold_id: str, now: datetime = NOW) -> Reservation:
+        """
+        A request that is alone.
+        """
+        facts = Facts(model="claude-opus-5-5", max_tokens=10)
+        request = ReservationRequest(hold_id, Caller("", idle_prone=False), [], facts, 70, hold_id, now)
+        return await self.till.open(request, alone=True)
+
+    def charge(self, reservation: Reservation, on_settled: OnSettled = lambda _: None) -> None:
+        """
+        A request is over, and used one token.
+        """
+        self.till.close(reservation, Ending("ok"), NOW, on_settled, meter=Meter(Usage(Tokens(input=1))))
+
+
+def run(story: Callable[[World], Awaitable[None]]) -> World:
+    """
+    What is left after a story, and after the till was shut in a loop of its own.
+    """
+    world = World()
+
+    async def told() -> None:
+        await story(world)
+
+    asyncio.run(told())
+    world.till.outside_loop(world.till.shut())
+    return world
+
+
+def test_one_step_at_a_time_reaches_the_ledger() -> None:
+    """
+    What comes up during a step is posted together in the next one; the cap holds.
+    """
+
+    async def story(world: World) -> None:
+        world.ledger.gate = asyncio.Event()
+        first = asyncio.ensure_future(world.reserve("a"))
+        await until_in_loop(lambda: world.ledger.running)
+        others = [asyncio.ensure_future(world.reserve(name)) for name in "bcd"]
+        await asyncio.sleep(0)
+        world.ledger.gate.set()
+        decisions = [(await one).decision for one in (first, *others)]
+        assert [type(one) for one in decisions] == [Allowed, Allowed, Allowed, Refused]
+
+    world = run(story)
+    assert (world.ledger.steps, world.ledger.most_running, world.ledger.closed) == ([(0, 1), (0, 3)], 1, 1)
+
+
+def test_bill_is_told_once_the_ledger_has_it() -> None:
+    """
+    The answer does not wait for this; a request for the state of the budgets does.
+    """
+
+    async def story(world: World) -> None:
+        reservation = await world.reserve("a")
+        bills: list[Bill | None] = []
+        world.charge(reservation, bills.append)
+        assert bills == []
+        decision = await world.till.look(None, (), NOW)
+        assert decision.standing is not None
+        assert decision.standing.balance == Balance(settled_nusd=BILL_NUSD)
+        assert [one and one.cost_nusd for one in bills] == [BILL_NUSD]
+        (standing,) = await world.till.standings(NOW)
+        assert standing.left_nusd == CAP_NUSD - BILL_NUSD
+        assert [one.budget.limit_nusd for one in await world.till.in_force()] == [CAP_NUSD]
+
+    assert [one.nusd for one in run(story).ledger.ledger.charges()] == [BILL_NUSD]
+
+
+def test_who_leaves_during_a_step_holds_nothing() -> None:
+    """
+    The money was reserved during the step, and is released.
+    """
+
+    async def story(world: World) -> None:
+        world.ledger.gate = asyncio.Event()
+        leaving = asyncio.ensure_future(world.reserve("a"))
+        await until_in_loop(lambda: world.ledger.running)
+        leaving.cancel()
+        await asyncio.sleep(0)
+        world.ledger.gate.set()
+        await world.till.post_waiting()
+
+    world = run(story)
+    assert world.ledger.ledger.holds(NOW) == ()
+    assert [(one.hold_id, one.nusd, one.basis) for one in world.ledger.ledger.charges()] == [("a", 0, "none")]
+
+
+def test_network_that_is_down_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Requests are judged from memory, and their bills are written when the network works again.
+    """
+    monkeypatch.setattr(till_module, "PAUSE_S", 0.0)
+
+    async def story(world: World) -> None:
+        reservation = await world.reserve("a")
+        world.ledger.out = True
+        bills: list[Bill | None] = []
+        world.charge(reservation, bills.append)
+        assert (await world.reserve("b")).decision.status == "unknown"
+        (bill,) = bills
+        assert bill is not None
+        assert bill.budget_after is not None
+        assert bill.budget_after.status == "unknown"
+        assert world.till.condition.unwritten_calls == 1
+        world.ledger.out = False
+        await until_in_loop(lambda: not world.till.condition.trouble)
+
+    world = run(story)
+    assert world.announced == ["ledger_unavailable", "ledger_back"]
+    assert [one.nusd for one in world.ledger.ledger.charges()] == [BILL_NUSD]
+    assert [one.hold.id for one in world.ledger.ledger.holds(NOW)] == ["b"]
+
+
+def test_end_of_the_loop_during_a_step_loses_no_bill() -> None:
+    """
+    The task of the step is cancelled with the event loop; the bill is posted again when the till is shut.
+    """
+
+    async def story(world: World) -> None:
+        reservation = await world.reserve("a")
+        world.ledger.gate = asyncio.Event()
+        world.charge(reservation)
+        await until_in_loop(lambda: world.ledger.running)
+
+    world = World()
+    asyncio.run(story(world))
+    assert world.ledger.ledger.charges() == ()
+    world.ledger.gate = None
+    world.till.outside_loop(world.till.shut())
+
+    assert [one.nusd for one in world.ledger.ledger.charges()] == [BILL_NUSD]
+    assert world.ledger.closed == 1
+
+
+def test_budget_set_from_elsewhere_counts_for_the_next_request() -> None:
+    """
+    The terms are remembered; the step that finds others is judged again by them.
+    """
+
+    async def story(world: World) -> None:
+        assert isinstance((await world.reserve("a")).decision, Allowed)
+        world.ledger.ledger.set_budget(Budget("default", 1, set_at_us=1))
+        assert isinstance((await world.reserve("b")).decision, Refused)
+        world.ledger.ledger.set_budget(Budget("default", 7 * CAP_NUSD))
+        decision = await world.till.look(None, (), NOW)
+        assert decision.standing is not None
+        assert decision.standing.limit.nusd == 7 * CAP_NUSD
+        world.ledger.ledger.set_budget(Budget("default", 9 * CAP_NUSD))
+        assert [one.budget.limit_nusd for one in await world.till.in_force()] == [9 * CAP_NUSD]
+
+    assert run(story).ledger.steps == [(0, 1), (0, 1)]
+
+
+def test_clock_of_the_ledger_decides_the_window() -> None:
+    """
+    A request of the last minute of November is one of December where the ledger's clock is five minutes ahead.
+    """
+    first = datetime(2026, 12, 1, tzinfo=UTC)
+    december = Budget("default", CAP_NUSD).key("", first)
+
+    async def story(world: World) -> None:
+        world.ledger.clock_offset = timedelta(minutes=5)
+        reservation = await world.reserve("a", first - timedelta(minutes=1))
+        assert reservation.hold is not None
+        assert (reservation.hold.keys, reservation.hold.expires_at) == ((december,), first + timedelta(minutes=34))
+        world.till.close(
+            reservation,
+            Ending("ok"),
+            first - timedelta(seconds=30),
+            lambda _: None,
+            meter=Meter(Usage(Tokens(input=1))),
+        )
+        (standing,) = await world.till.standings(first - timedelta(seconds=20))
+        assert (standing.limit.key, standing.balance) == (december, Balance(BILL_NUSD))
+
+    (charge,) = run(story).ledger.ledger.charges()
+    assert charge.settled_at == first + timedelta(minutes=4, seconds=30)
