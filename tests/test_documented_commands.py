@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.processes import ROOT, SAVEMODE, running, savemode
+from tests.support.service_managers import StandIn
 from tests.support.terminal import in_a_terminal
 from tests.support.transcripts import Transcript, usage
 from tests.support.upstream import Upstream
@@ -27,8 +28,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SERVERS = ("serve", "simulate-upstream")
 SCREENS = ("top",)
 """Commands that need a terminal and a proxy that runs, and that end at q."""
-ANSWERS = {("trust",): ["--yes"], ("init",): ["--force"], ("init", "--budget"): ["--force"]}
-"""What is added as a person would on a terminal, and where an earlier page has been followed."""
+ANSWERS = {
+    "trust": ["--yes"],
+    "init": ["--force"],
+    "init --budget 20 --warn-at 0.7 --save": ["--force"],
+    "service install": ["--", "--port", "0"],
+}
+"""What is added as a person would on a terminal, where an earlier page has been followed, and where a port may be taken."""
 
 CLIENT = f"""#!{sys.executable}
 import json, os, urllib.request
@@ -77,7 +83,8 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
     for name in ("claude", "opencode"):
         (programs / name).write_text(CLIENT)
         (programs / name).chmod(0o700)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    managers = StandIn(tmp_path / "managers", "launchctl" if sys.platform == "darwin" else "systemctl")
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, (programs, managers.folder, os.environ["PATH"]))))
     monkeypatch.setenv("SAVEMODE_UPSTREAM", upstream.url)
 
 
@@ -128,5 +135,5 @@ def test_every_command_does_what_it_should() -> None:
                     assert screen.end() == 0, line
                 assert server.end() == 0
         else:
-            done = savemode(*words, *ANSWERS.get(tuple(words[:2]), ANSWERS.get(tuple(words), ())), **variables)
+            done = savemode(*words, *ANSWERS.get(" ".join(words), ()), **variables)
             assert (done.returncode, b"Traceback" in done.stderr) == (0, False), (line, done.stderr)

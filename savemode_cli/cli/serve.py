@@ -24,6 +24,7 @@ def serve(flags: Flags) -> None:
     Run the proxy; print a line for each request and a receipt at the end.
     """
     from savemode_cli.cli.receipt import Totals, print_receipt
+    from savemode_cli.service.ready import tell_ready
     from savemode_cli.serving.process import prepare, run_in_loop
 
     settings = flags.settings()
@@ -40,6 +41,7 @@ def serve(flags: Flags) -> None:
         try:
             with findable(settings, proxy):
                 say_hello(settings, proxy, sys.stderr)
+                tell_ready()
                 run_in_loop(proxy.serve)
             standings = totals.standings(proxy)
         finally:

@@ -12,6 +12,7 @@ Rule of this file: an error is unexpected. An expected result, such as a skip or
     |   |- CaptureTooNew    a newer savemode, which wrote the captures                                exit 2
     |- BadHeader            the client: one of savemode's headers or paths has a wrong value          HTTP 400
     |   |- BodyTooLarge     the client: the body is larger than the API accepts                       HTTP 413
+    |- ServiceUnavailable   systemd or launchd: it is not there, does not answer, or refuses          exit 2
     |- UnknownModel         the price table or --price-file: it has no row for a model                exit 2
     |- UpstreamUnreachable  the upstream, or the network on the way to it                             HTTP 502
         |- UpstreamTimeout  the same, after the time limit                                            HTTP 504
@@ -106,6 +107,14 @@ class CaptureTooNew(CaptureUnavailable):
     """
 
     code = "capture_too_new"
+
+
+class ServiceUnavailable(SavemodeError):
+    """
+    The service manager (systemd or launchd) is not there, does not answer, or refuses.
+    """
+
+    code = "service_unavailable"
 
 
 class UnknownModel(SavemodeError):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -65,15 +66,22 @@ def test_banner_and_request_line(upstream: Upstream) -> None:
     assert "secret words" not in "\n".join(server.out.lines) + banner
 
 
-def test_json_lines(upstream: Upstream) -> None:
+def test_json_lines(upstream: Upstream, tmp_path: Path) -> None:
     """
-    `--log-format json` gives one object a line, with units in the keys of every number.
+    `--log-format json` gives one object a line, with units in the keys of every number. A service manager that asks is told
+    when the proxy listens.
     """
-    with serving(upstream.url, "--log-format", "json", "--ttl-policy", "always") as (server, url):
-        post(url, BODY, OPEN)
-        post(url, BODY)
-        server.out.wait_for('"upgraded":0')
-        server.end()
+    options = ("--log-format", "json", "--ttl-policy", "always")
+    notified = str(tmp_path / "notified")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(notified)
+        manager.settimeout(LONG_S)
+        with serving(upstream.url, *options, NOTIFY_SOCKET=notified) as (server, url):
+            assert manager.recv(100) == b"READY=1"
+            post(url, BODY, OPEN)
+            post(url, BODY)
+            server.out.wait_for('"upgraded":0')
+            server.end()
 
     server.out.all()
     first, second = (json.loads(line) for line in server.out.lines)
