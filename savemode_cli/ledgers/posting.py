@@ -6,9 +6,10 @@ price, so a step of several makes few: rows are written together, and a balance 
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from savemode_cli.core.budget.admission import (
@@ -21,37 +22,16 @@ from savemode_cli.core.budget.admission import (
     rolling_in_the_way,
     with_free_time,
 )
-from savemode_cli.core.budget.budget import Limit, aware
+from savemode_cli.core.budget.budget import Limit
 from savemode_cli.core.budget.ledger import Posted, Reserve, Settle, Settled, is_allowed, used_before
-from savemode_cli.core.budget.window import span_of
+from savemode_cli.ledgers.sums import KeySums, balances_of, before, is_lifted, moment_of, sums_of, text_of
 
-# Expired holds are not read, because there may be thousands. `outstanding` has the sum of all open holds of a key.
-_SUMS = """
-    (SELECT settled_nusd FROM balances WHERE key = ?1),
-    (SELECT nusd FROM outstanding WHERE key = ?1),
-    (SELECT sum(ask_nusd) FROM holds WHERE key = ?1 AND released = 0 AND expires_at > ?2)
+_SHARED = """
+    SELECT (SELECT settled_nusd FROM balances WHERE key = ?1), (SELECT nusd FROM outstanding WHERE key = ?1),
+    (SELECT sum(ask_nusd) FROM holds WHERE key = ?1 AND released = 0 AND expires_at > ?2),
+    (SELECT min(expires_at) FROM holds WHERE key = ?1 AND released = 0 AND expires_at > ?2)
 """
-_LIFTED = "EXISTS (SELECT 1 FROM allowances WHERE budget = ?4 AND who IN ('', ?5) AND until > ?2)"
-_USED = "EXISTS (SELECT 1 FROM holds WHERE hold_id = ?3) OR EXISTS (SELECT 1 FROM charges WHERE hold_id = ?3)"
-# Everything that a reservation reads, in one statement, because each statement costs time. Most requests have one limit.
-_STANDING = f"SELECT {_SUMS}, (SELECT until FROM allowance), {_USED}, {_LIFTED}"  # noqa: S608 - of constants
-_BALANCE = f"SELECT {_SUMS}"
-_NEXT = "(SELECT min(expires_at) FROM holds WHERE key = ?1 AND released = 0 AND expires_at > ?2)"
-_SHARED = f"SELECT {_SUMS}, {_NEXT}, {_LIFTED.replace('?4', '?3').replace('?5', '?4')}"
-_BEFORE = f"SELECT (SELECT until FROM allowance), {_USED.replace('?3', '?1')}"  # noqa: S608 - of constants
-# The same for several keys at once. `gone` is the time before which charges and holds have left a rolling window: charges as
-# old as the window is long, and holds that ran out as long ago. It is null for other keys, and then nothing has left.
-_SEVERAL = """
-    WITH asked (name, moment, gone, budget, who) AS (VALUES {rows})
-    SELECT (SELECT settled_nusd FROM balances WHERE key = name),
-    (SELECT nusd FROM outstanding WHERE key = name),
-    (SELECT sum(ask_nusd) FROM holds WHERE key = name AND released = 0 AND expires_at > moment),
-    (SELECT sum(nusd) FROM rolling_charges WHERE key = name AND settled_at <= gone),
-    (SELECT sum(ask_nusd) FROM holds WHERE key = name AND released = 0 AND expires_at <= gone),
-    EXISTS (SELECT 1 FROM allowances WHERE allowances.budget = asked.budget AND allowances.who IN ('', asked.who)
-        AND until > moment)
-    FROM asked
-"""
+_ALLOWANCE = "SELECT (SELECT until FROM allowance), EXISTS (SELECT 1 FROM allowances)"
 _LEAVING = "SELECT settled_at, nusd FROM rolling_charges WHERE key = ? AND settled_at > ? ORDER BY settled_at, number"
 _CHARGE = """
     INSERT INTO charges (hold_id, place, key, nusd, basis, model, settled_at, override)
@@ -68,7 +48,7 @@ _ADD_TO_KEY = """
     INSERT INTO balances VALUES (?, ?)
     ON CONFLICT (key) DO UPDATE SET settled_nusd = settled_nusd + excluded.settled_nusd
 """
-_INSERT_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
+_INSERT_HOLDS = "INSERT INTO holds (hold_id, place, key, ask_nusd, expires_at, model, override) VALUES {rows}"
 _HOLDS = "SELECT hold_id, place, key, model, override FROM holds WHERE hold_id IN ({rows}) ORDER BY hold_id, place"
 _DELETE_HOLDS = "DELETE FROM holds WHERE hold_id IN ({rows})"
 _TAKEN = """
@@ -77,6 +57,8 @@ _TAKEN = """
 """
 _MAX_ROWS = 100
 """How many rows one statement has parameters for. Older builds of SQLite take 999 parameters in all."""
+
+_HoldRow = tuple[str, int, str, int, str, str, bool]
 
 
 def post(db: sqlite3.Connection, settles: Sequence[Settle], reserves: Sequence[Reserve]) -> Posted:
@@ -89,46 +71,14 @@ def post(db: sqlite3.Connection, settles: Sequence[Settle], reserves: Sequence[R
         reserves: the requests.
     """
     settled = _settle_together(db, settles) if len(settles) > 1 else [_settle(db, one) for one in settles]
-    wanted = {key: one.now for one in settles for key in one.keys}
-    balances = balances_of(db, wanted)
+    balances = balances_of(db, {key: one.now for one in settles for key in one.keys})
     if len(reserves) > 1:
         return Posted(settled, balances, *_Step(db).reserve(reserves))
     judged = [_reserve(db, one) for one in reserves]
     return Posted(settled, balances, [decision for decision, _ in judged], judged[-1][1] if judged else None)
 
 
-def balances_of(db: sqlite3.Connection, wanted: Mapping[str, datetime]) -> dict[str, Balance]:
-    """
-    What is settled, unsettled and held under some keys, each at its time.
-    """
-    if len(wanted) < 2 and not any(map(span_of, wanted)):
-        rows = [db.execute(_BALANCE, (key, text_of(now))).fetchone() for key, now in wanted.items()]
-        return {key: _as_balance(*row) for key, row in zip(wanted, rows, strict=True)}
-    asked = [(key, now, span_of(key), "", "") for key, now in wanted.items()]
-    return {key: balance for key, (balance, _, _) in zip(wanted, _several(db, asked), strict=True)}
-
-
-def _several(
-    db: sqlite3.Connection, asked: Sequence[tuple[str, datetime, timedelta | None, str, str]]
-) -> list[tuple[Balance, bool, int | None]]:
-    """
-    The balances of keys, whether their budgets are lifted, and what has left their windows and is to be subtracted for good.
-
-    Args:
-        db: the connection.
-        asked: for each key its name, the time, the length of its rolling window, its budget, and for whom that is asked.
-    """
-    rows = [
-        (key, text_of(now), None if span is None else text_of(now - span), budget, who)
-        for key, now, span, budget, who in asked
-    ]
-    return [
-        (_as_balance(settled, outstanding, held, left, left_holds), bool(lifted), left)
-        for settled, outstanding, held, left, left_holds, lifted in _query(db, _SEVERAL, rows)
-    ]
-
-
-def _query(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[str | None, ...]]) -> list[tuple[Any, ...]]:
+def _query(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[str | int, ...]]) -> list[tuple[Any, ...]]:
     """
     The result of a statement about several rows, with a parameter for each value of each row.
 
@@ -137,24 +87,17 @@ def _query(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[str | No
     found: list[tuple[Any, ...]] = []
     for start in range(0, len(rows), _MAX_ROWS):
         part = rows[start : start + _MAX_ROWS]
-        place = f"({','.join('?' * len(part[0]))})"
-        words = statement.replace("{rows}", ",".join([place] * len(part)))
-        found += db.execute(words, [value for row in part for value in row])
+        values = [value for row in part for value in row]
+        found += db.execute(_with_places(statement, len(part), len(part[0])), values)
     return found
 
 
-def text_of(moment: datetime) -> str:
+@lru_cache(maxsize=512)
+def _with_places(statement: str, rows: int, columns: int) -> str:
     """
-    A time as the file has it: UTC, of one width, so that texts sort as times do.
+    A statement with the places of its parameters.
     """
-    return aware(moment).astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def moment_of(text: str) -> datetime:
-    """
-    The time that is written so.
-    """
-    return datetime.fromisoformat(text)
+    return statement.replace("{rows}", ",".join([f"({','.join('?' * columns)})"] * rows))
 
 
 def _settle_together(db: sqlite3.Connection, settles: Sequence[Settle]) -> list[Settled]:
@@ -227,8 +170,8 @@ class _Step:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._kept: dict[str, _Kept] = {}
-        self._not_lifted: dict[tuple[str, str], str] = {}
-        self._rows: list[tuple[str, int, str, int, str, str, bool]] = []
+        self._any_lifted = False
+        self._rows: list[_HoldRow] = []
 
     def reserve(self, reserves: Sequence[Reserve]) -> tuple[list[Decision], datetime | None]:
         """
@@ -239,44 +182,45 @@ class _Step:
         for one in reserves:
             if one.hold.id in taken:
                 raise used_before(one.hold)
-        until = self._db.execute("SELECT until FROM allowance").fetchone()[0]
+        until, self._any_lifted = self._db.execute(_ALLOWANCE).fetchone()
         allowed_until = None if until is None else moment_of(until)
         decisions = [self._decide(one, allowed_until) for one in reserves]
         self._flush()
         return decisions, allowed_until
 
     def _decide(self, one: Reserve, allowed_until: datetime | None) -> Decision:
-        if any(limit.budget.window.span is not None for limit in one.limits):
-            self._flush()
         moment = text_of(one.now)
-        standings = [self._judged(limit, one.now, moment) for limit in one.limits]
+        rolling = [limit for limit in one.limits if limit.budget.window.span is not None]
+        left: dict[str, Balance] = {}
+        if rolling:
+            self._flush()
+            sums = sums_of(self._db, rolling, one.now)
+            _forget_what_left(self._db, rolling, sums, one.now)
+            left = {limit.key: balance for limit, (balance, _) in zip(rolling, sums, strict=True)}
+        standings = [
+            Standing(limit, left.get(limit.key) or self._balance(limit.key, moment), self._is_lifted(limit, moment))
+            for limit in one.limits
+        ]
         decision = decide(one.hold, standings, override=is_allowed(allowed_until, one.now))
         if isinstance(decision, Allowed) and decision.hold is not None:
             self._hold(decision.hold)
             return decision
         return _with_free_time(self._db, decision, one.now)
 
-    def _judged(self, limit: Limit, now: datetime, moment: str) -> Standing:
-        if limit.budget.window.span is not None:
-            return _standings(self._db, (limit,), now)[0]
-        balance, lifted = self._standing(limit.key, limit.budget.name, limit.who, moment)
-        return Standing(limit, balance, lifted)
-
-    def _standing(self, key: str, budget: str, who: str, moment: str) -> tuple[Balance, bool]:
+    def _balance(self, key: str, moment: str) -> Balance:
         """
-        The balance of a key that has no rolling window, and whether its budget is lifted for somebody.
+        The balance of a key that has no rolling window.
         """
-        kept, not_lifted_since = self._kept.get(key), self._not_lifted.get((budget, who))
-        # What is not lifted is not lifted later either: nothing is lifted within this transaction.
-        if kept is None or not kept.is_right(moment) or not_lifted_since is None or moment < not_lifted_since:
+        kept = self._kept.get(key)
+        if kept is None or not kept.is_right(moment):
             self._flush()
-            *sums, until, lifted = self._db.execute(_SHARED, (key, moment, budget, who)).fetchone()
+            *sums, until = self._db.execute(_SHARED, (key, moment)).fetchone()
             settled, outstanding, held = (nusd or 0 for nusd in sums)
             kept = self._kept[key] = _Kept(settled, outstanding, held, moment, until)
-            if lifted:
-                return kept.balance(), True
-            self._not_lifted[budget, who] = moment
-        return kept.balance(), False
+        return kept.balance()
+
+    def _is_lifted(self, limit: Limit, moment: str) -> bool:
+        return self._any_lifted and is_lifted(self._db, limit, moment)
 
     def _hold(self, hold: Hold) -> None:
         rows = _rows(hold)
@@ -291,7 +235,7 @@ class _Step:
         Write the holds of this step, for what is read next depends on them.
         """
         if self._rows:
-            self._db.executemany(_INSERT_HOLD, self._rows)
+            _insert_holds(self._db, self._rows)
             self._rows = []
 
 
@@ -299,37 +243,30 @@ def _reserve(db: sqlite3.Connection, one: Reserve) -> tuple[Decision, datetime |
     """
     The decision, and the end of the temporary override that it used.
     """
-    hold, moment = one.hold, text_of(one.now)
-    if len(one.limits) == 1 and one.limits[0].budget.window.span is None:
-        limit = one.limits[0]
-        row = db.execute(_STANDING, (limit.key, moment, hold.id, limit.budget.name, limit.who)).fetchone()
-        until, seen = row[3:5]
-        standings = [Standing(limit, _as_balance(*row[:3]), bool(row[5]))]
-    else:
-        until, seen = db.execute(_BEFORE, (hold.id,)).fetchone()
-        standings = [] if seen else _standings(db, one.limits, one.now)
-    if seen:
+    hold = one.hold
+    known = before(db, hold.id, one.limits, one.now)
+    if known.used:
         raise used_before(hold)
-    allowed_until = None if until is None else moment_of(until)
-    decision = decide(hold, standings, override=is_allowed(allowed_until, one.now))
+    _forget_what_left(db, one.limits, known.sums, one.now)
+    standings = [
+        Standing(limit, balance, lifted)
+        for limit, (balance, _), lifted in zip(one.limits, known.sums, known.lifted, strict=True)
+    ]
+    decision = decide(hold, standings, override=is_allowed(known.until, one.now))
     if isinstance(decision, Allowed) and decision.hold is not None:
-        db.executemany(_INSERT_HOLD, _rows(decision.hold))
-    return _with_free_time(db, decision, one.now), allowed_until
+        _insert_holds(db, _rows(decision.hold))
+    return _with_free_time(db, decision, one.now), known.until
 
 
-def _standings(db: sqlite3.Connection, limits: Sequence[Limit], now: datetime) -> list[Standing]:
+def _forget_what_left(db: sqlite3.Connection, limits: Sequence[Limit], sums: Sequence[KeySums], now: datetime) -> None:
     """
-    Where limits stand. Charges that have left a rolling window are subtracted from its balance, once and for all.
+    Subtract from a balance the charges that have left its rolling window, once and for all.
     """
-    asked = [(limit.key, now, limit.budget.window.span, limit.budget.name, limit.who) for limit in limits]
-    standings = []
-    for limit, (balance, lifted, left_nusd) in zip(limits, _several(db, asked), strict=True):
+    for limit, (_, left_nusd) in zip(limits, sums, strict=True):
         if left_nusd is not None and limit.budget.window.span is not None:
             gone = text_of(now - limit.budget.window.span)
             db.execute("UPDATE balances SET settled_nusd = settled_nusd - ? WHERE key = ?", (left_nusd, limit.key))
             db.execute("DELETE FROM rolling_charges WHERE key = ? AND settled_at <= ?", (limit.key, gone))
-        standings.append(Standing(limit, balance, lifted))
-    return standings
 
 
 def _with_free_time(db: sqlite3.Connection, decision: Decision, now: datetime) -> Decision:
@@ -362,17 +299,10 @@ def _charge_keys(db: sqlite3.Connection, one: Settle, hold: Hold) -> Settled:
     return "charged"
 
 
-def _rows(hold: Hold) -> list[tuple[str, int, str, int, str, str, bool]]:
+def _insert_holds(db: sqlite3.Connection, rows: Sequence[_HoldRow]) -> None:
+    _query(db, _INSERT_HOLDS, rows)
+
+
+def _rows(hold: Hold) -> list[_HoldRow]:
     same = (hold.ask_nusd, text_of(hold.expires_at), hold.model, hold.override)
     return [(hold.id, place, key, *same) for place, key in enumerate(hold.keys)]
-
-
-def _as_balance(
-    settled: int | None,
-    outstanding: int | None,
-    held: int | None,
-    left: int | None = None,
-    left_holds: int | None = None,
-) -> Balance:
-    unsettled = (outstanding or 0) - (held or 0) - (left_holds or 0)
-    return Balance((settled or 0) - (left or 0), unsettled, held or 0)

@@ -35,8 +35,9 @@ from savemode_cli.core.budget.window import parse_window
 from savemode_cli.core.errors import LedgerUnavailable
 from savemode_cli.database import pragma
 from savemode_cli.ledgers.checkpoints import Checkpoints
-from savemode_cli.ledgers.posting import balances_of, moment_of, post, text_of
+from savemode_cli.ledgers.posting import post
 from savemode_cli.ledgers.sqlite_file import BUSY_S, TROUBLE, Opened, explained, explanation, identity, open_file
+from savemode_cli.ledgers.sums import balances_of, moment_of, text_of
 
 _log = logging.getLogger("savemode.ledger")
 

@@ -13,6 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from msgspec import structs
+
 from savemode_cli.core.budget.admission import Allowed, Balance, Decision, Hold, Refused, Standing, decide
 from savemode_cli.core.budget.budget import DEFAULT_BUDGET, Budget, Limit, limit_of
 from savemode_cli.core.budget.charge import ask_nusd
@@ -512,7 +514,7 @@ def _balances(posted: Posted) -> Iterator[tuple[str, Balance]]:
             continue
         ask_nusd = 0 if decision.hold is None else decision.hold.ask_nusd
         for one in decision.standings:
-            yield one.limit.key, replace(one.balance, held_nusd=one.balance.held_nusd + ask_nusd)
+            yield one.limit.key, structs.replace(one.balance, held_nusd=one.balance.held_nusd + ask_nusd)
 
 
 def _what(fail: Fail, chosen: Fail | None) -> str:

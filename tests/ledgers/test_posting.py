@@ -18,8 +18,9 @@ from savemode_cli.core.budget.budget import Budget, Limit, limit_of
 from savemode_cli.core.budget.ledger import Reserve, Settle
 from savemode_cli.core.budget.memory_ledger import MemoryLedger
 from savemode_cli.core.budget.window import Window
-from savemode_cli.ledgers.posting import moment_of, post, text_of
+from savemode_cli.ledgers.posting import post
 from savemode_cli.ledgers.sqlite import SqliteLedger
+from savemode_cli.ledgers.sums import moment_of, text_of
 from tests.ledgers.worker import NOW
 from tests.support.examples import examples
 

@@ -5,6 +5,7 @@ The receipt, as lines of text.
 import dataclasses
 
 import pytest
+from msgspec import structs
 
 from savemode_cli.core.budget.admission import Balance, Standing
 from savemode_cli.core.exchange.summary import Summary
@@ -42,7 +43,7 @@ def shown(
             ),
         ),
         (
-            dataclasses.replace(a_standing(), balance=Balance(1_000_000_000, 500_000_000, 250_000_000)),
+            structs.replace(a_standing(), balance=Balance(1_000_000_000, 500_000_000, 250_000_000)),
             (
                 "default $10.0000 (monthly): $1.5000 spent, $0.2500 held for running requests, $8.2500 left",
                 "resets 2026-12-01 00:00 UTC",

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from msgspec import Struct, structs
+
 from savemode_cli.core.budget.budget import Budget, Limit, aware
 from savemode_cli.core.budget.guard import Alarm
 from savemode_cli.core.budget.report import BudgetReport
@@ -49,8 +51,7 @@ class Hold:
         aware(self.expires_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(Struct, frozen=True, gc=False):
     """
     The sums of a ledger under one key, in nano-USD. Holds that expired are `unsettled`, and count as spent at the
     amount that was held.
@@ -72,7 +73,7 @@ class Balance:
         """
         What no other request can use: what was spent, and what running requests hold.
         """
-        return self.spent_nusd + self.held_nusd
+        return self.settled_nusd + self.unsettled_nusd + self.held_nusd
 
 
 Reason = Literal["spent", "held", "ask", "unknown", "busy", "unidentified", "uncounted", "guard"]
@@ -84,8 +85,7 @@ budget is strict, and the cost of this request is unknown. `guard`: it shows a s
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """
     One limit and its balance when a request was judged. The balance does not include that request.
     """
@@ -137,15 +137,16 @@ class Standing:
         it may start if `spent + held + ask <= limit`. The reason is `held` only if waiting helps, because nothing but
         the holds of others prevents it.
         """
-        if self.limit.unidentified:
+        limit, balance = self.limit, self.balance
+        if limit.unidentified:
             return "unidentified"
-        left = self.limit.nusd - self.balance.used_nusd
-        if not self.limit.refuses or (left > 0 and (not self.limit.budget.strict or ask_nusd <= left)):
+        left = limit.nusd - balance.used_nusd
+        if (left > 0 and (ask_nusd <= left or not limit.budget.strict)) or not limit.refuses:
             return None
-        left_once_settled = left + self.balance.held_nusd
+        left_once_settled = left + balance.held_nusd
         if left_once_settled <= 0:
             return "spent"
-        return "ask" if self.limit.budget.strict and ask_nusd > left_once_settled else "held"
+        return "ask" if limit.budget.strict and ask_nusd > left_once_settled else "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +289,7 @@ def with_free_time(decision: Decision, leaving: Iterable[tuple[datetime, int]]) 
     too_much = standing.balance.used_nusd - standing.limit.nusd
     if standing.limit.budget.strict:
         too_much += decision.ask_nusd - 1
-    return replace(decision, standing=replace(standing, frees_at=frees_at(leaving, too_much)))
+    return replace(decision, standing=structs.replace(standing, frees_at=frees_at(leaving, too_much)))
 
 
 def rolling_in_the_way(decision: Decision) -> Standing | None:

@@ -10,6 +10,7 @@ charge counts until it is as old as the window is long. The window `none` never 
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Literal, assert_never
 
 from savemode_cli.core.errors import ConfigError
@@ -75,7 +76,7 @@ class Window:
         """
         How long a charge counts in a rolling window; None for every other window.
         """
-        return timedelta(hours=self.hours) if self.kind == "rolling" else None
+        return _hours(self.hours) if self.kind == "rolling" else None
 
     @property
     def calendar(self) -> Calendar | None:
@@ -186,6 +187,14 @@ def span_of(key: str) -> timedelta | None:
         return None
     hours = rest[len(_MARK) :].partition("/")[0].removesuffix("h")
     return timedelta(hours=int(hours)) if hours.isdigit() else None
+
+
+@cache
+def _hours(hours: int) -> timedelta:
+    """
+    A length of time. Every request asks for those of its budgets, and making one takes as long as a look-up in a ledger.
+    """
+    return timedelta(hours=hours)
 
 
 def _day_of_month(year: int, month: int, day: int) -> date:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from savemode_cli.core.budget.admission import (
     Allowed,
@@ -283,9 +284,9 @@ def test_what_the_owner_lifts_is_lifted() -> None:
     """
     firm = standing(25, **FIRM)
     everything = decide(HOLD, [firm], override=True)
-    this_one = decide(HOLD, [replace(firm, lifted=True)], override=False)
-    beside_another = decide(HOLD, [replace(firm, lifted=True), standing(19, name="other")], override=False)
-    beside_a_spent_one = decide(HOLD, [replace(firm, lifted=True), standing(20, name="other")], override=False)
+    this_one = decide(HOLD, [structs.replace(firm, lifted=True)], override=False)
+    beside_another = decide(HOLD, [structs.replace(firm, lifted=True), standing(19, name="other")], override=False)
+    beside_a_spent_one = decide(HOLD, [structs.replace(firm, lifted=True), standing(20, name="other")], override=False)
 
     assert (everything.status, this_one.status) == ("override", "override")
     assert headers_of(beside_another)[""] == "warn"
