@@ -21,7 +21,9 @@ from savemode_cli.core.upgrade.upgrade import Upgrade
 from savemode_cli.core.wire.answer import Answer
 from savemode_cli.core.wire.call import Call
 from savemode_cli.core.wire.caller import Caller
+from savemode_cli.core.wire.facts import NO_FACTS, Facts
 from savemode_cli.core.wire.usage import Tokens, Usage
+from savemode_cli.proxy.call import CallInProgress, Inbound
 from tests.support.values import replace
 
 OPEN = GateState(on=True, why="flag llm-gateway-cost-controls is true")
@@ -244,3 +246,20 @@ def a_refusal(standing: Standing | None = None) -> Refused:
     A request that may not: the $10 are spent.
     """
     return Refused("spent", standing or a_standing(10_000_000_000), 1)
+
+
+def a_call_in_progress(
+    call_id: str = "h",
+    facts: Facts = NO_FACTS,
+    *,
+    caller: Caller | None = None,
+    session: str | None = None,
+    body_bytes: int = 70,
+    now: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC),
+) -> CallInProgress:
+    """
+    A model call that asks to start.
+    """
+    inbound = Inbound("POST", b"/v1/messages", b"", [], b"")
+    caller = caller or Caller("", idle_prone=False)
+    return CallInProgress(call_id, now, inbound, body_bytes, caller, facts, session)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from savemode_cli.proxy.keep_warm import KeepWarm
     from savemode_cli.proxy.live_pages import Watch
     from savemode_cli.proxy.relay import Relay
+    from savemode_cli.proxy.relay_settings import RelaySettings
     from savemode_cli.proxy.till import Till
     from savemode_cli.proxy.ttl_key import TtlKeyExperiment
     from savemode_cli.proxy.upstream import Transport
@@ -93,7 +94,7 @@ class Proxy:
         finally:
             if warming is not None:
                 warming.cancel()
-            self.relay.bodies.close()
+            self.relay.upgrading.bodies.close()
             await self.relay.till.disconnect()
 
     def close(self) -> None:
@@ -139,11 +140,8 @@ def compose(
             names a proxy or certificates that cannot be used.
         LedgerUnavailable: the ledger cannot be opened, and every request would be refused without one.
     """
-    from urllib.parse import urlsplit
-
-    from savemode_cli.clients.table import refusal_statuses
     from savemode_cli.config import override_value
-    from savemode_cli.proxy.relay import Relay, RelaySettings
+    from savemode_cli.proxy.relay import Relay
     from savemode_cli.proxy.transport import AiohttpTransport
     from savemode_cli.serving.access import AccessPolicy, is_loopback
     from savemode_cli.serving.connections import Connections
@@ -166,23 +164,6 @@ def compose(
         read_timeout_s=settings.read_timeout_s,
         proxy=network.proxy,
         tls=network.tls,
-    )
-    relay_settings = RelaySettings(
-        policy=settings.policy,
-        upstream_path=urlsplit(upstream).path.encode(),
-        products=settings.products,
-        debug=settings.debug,
-        save=settings.save,
-        observe=settings.observe,
-        beta_header=settings.beta_header,
-        hold_out=settings.hold_out,
-        forward_posthog_headers=settings.forward_posthog_headers,
-        allow_uncounted=settings.allow_uncounted,
-        tokens=settings.tokens,
-        ledger_options=ledger_options(settings),
-        guard=settings.guard_limits,
-        refusal=settings.refusal_in_force,
-        refusal_statuses=refusal_statuses(),
     )
     recent: deque[Exchange] = deque(maxlen=_RECENT_EXCHANGES)
 
@@ -207,7 +188,7 @@ def compose(
     watch = _watch(now())
     hearers = _hearers(record, watch, sinks)
     relay = Relay(
-        relay_settings,
+        _relay_settings(settings, upstream),
         transport,
         till,
         tell,
@@ -236,6 +217,34 @@ def compose(
     prepare()
     open_port(listener)
     return Proxy(server, listener, transport, relay, url, sinks, simulated, now, flags, network, keep_warm)
+
+
+def _relay_settings(settings: "Settings", upstream: str) -> "RelaySettings":
+    """
+    The settings of the relay, which forwards to this upstream.
+    """
+    from urllib.parse import urlsplit
+
+    from savemode_cli.clients.table import refusal_statuses
+    from savemode_cli.proxy.relay_settings import RelaySettings
+
+    return RelaySettings(
+        policy=settings.policy,
+        upstream_path=urlsplit(upstream).path.encode(),
+        products=settings.products,
+        debug=settings.debug,
+        save=settings.save,
+        observe=settings.observe,
+        beta_header=settings.beta_header,
+        hold_out=settings.hold_out,
+        forward_posthog_headers=settings.forward_posthog_headers,
+        allow_uncounted=settings.allow_uncounted,
+        tokens=settings.tokens,
+        ledger_options=ledger_options(settings),
+        guard=settings.guard_limits,
+        refusal=settings.refusal_in_force,
+        refusal_statuses=refusal_statuses(),
+    )
 
 
 def _network(settings: "Settings", announce: Callable[[str, str], None]) -> "Network":

@@ -1,19 +1,168 @@
 """
-The upstream's answer on its way to the client: its head, and its body as it arrives.
+The upstream's answer on its way to the client: its head, its body as it arrives, and what is known of it.
 
 Rule of this file: the bytes are forwarded unchanged. They are counted and metered as they pass. An answer is read before
 it is forwarded only if it is an error that may be about savemode's edits.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import perf_counter
 
+from savemode_cli.core.budget.charge import Ending
+from savemode_cli.core.exchange.observed import Content
+from savemode_cli.core.upgrade.rules import DIAGNOSE
+from savemode_cli.core.upgrade.upgrade import Upgrade
+from savemode_cli.core.wire.answer import Answer, Outcome
+from savemode_cli.core.wire.diagnostics import NO_DIVERGENCE, CacheDiagnosis
 from savemode_cli.core.wire.encodings import Undecodable, decoder
-from savemode_cli.proxy.progress import ExchangeInProgress
+from savemode_cli.core.wire.messages import MAX_BODY_BYTES
+from savemode_cli.core.wire.meter import UsageMeter
 from savemode_cli.proxy.upstream import Pieces, UpstreamAnswer
 from savemode_cli.serving.headers import RawHeaders, header_value, own_headers
 
+_EMPTY = "the answer is empty"
 _LONGEST_ERROR_BYTES = 256 * 1024  # a longer error body is forwarded unread
+
+
+@dataclass(slots=True)
+class RecordedBodies:
+    """
+    The bodies of an exchange, as far as they have come. They only exist if the user asked to record content.
+    """
+
+    request_body: bytes | None
+    response_headers: RawHeaders = field(default_factory=list)
+    pieces: list[bytes] | None = field(default_factory=list)
+
+    def add(self, chunk: bytes, size: int) -> None:
+        """
+        Add a piece of the answer.
+
+        Args:
+            chunk: the piece.
+            size: the size of the answer so far, including this piece, in bytes.
+        """
+        if size > MAX_BODY_BYTES:
+            self.pieces = None
+        elif self.pieces is not None:
+            self.pieces.append(chunk)
+
+    def content(self, request_headers: RawHeaders) -> Content:
+        """
+        The bodies and headers for the sinks that asked for them.
+        """
+        body = None if self.pieces is None else b"".join(self.pieces)
+        return Content(request_headers, self.request_body, self.response_headers, body)
+
+
+@dataclass(slots=True)
+class AnswerInProgress:
+    """
+    The last part of an exchange, filled as the answer arrives. The first outcome that is set stays.
+    """
+
+    clock: float
+    """When the request arrived, by `perf_counter`."""
+    bodies: RecordedBodies | None = None
+    status: int | None = None
+    outcome: Outcome = "ok"
+    error: str = ""
+    sent: bool = False
+    """Whether there was a connection to the upstream to write the request to."""
+    first_byte_ms: float | None = None
+    first_token_ms: float | None = None
+    response_bytes: int = 0
+    upstream_request_id: str | None = None
+    meter: UsageMeter | None = None
+    ended_at: datetime | None = None
+    duration_ms: float = 0.0
+
+    @property
+    def answered_by(self) -> str | None:
+        """
+        The model that answered; None if the answer does not name it.
+        """
+        return None if self.meter is None else self.meter.model
+
+    @property
+    def ending(self) -> Ending:
+        """
+        How the exchange ended, after `conclude`.
+        """
+        meter = self.meter
+        readable = meter is None or not meter.broken
+        silent = meter is not None and meter.silent and self.outcome == "broken" and self.error == _EMPTY
+        return Ending(self.outcome, sent=self.sent, readable=readable, silent=silent)
+
+    def note_sent(self) -> None:
+        """
+        Record that the upstream may have received the request.
+        """
+        self.sent = True
+
+    def end(self, outcome: Outcome, error: str = "") -> None:
+        """
+        Set how the exchange ended, unless that is already set: an incomplete error body is still an error of the
+        upstream.
+        """
+        if self.outcome == "ok":
+            self.outcome = outcome
+            self.error = self.error or error
+
+    def conclude(self, now: datetime) -> None:
+        """
+        The answer has ended. Its HTTP status may be a success although its body is an error or unreadable.
+        """
+        self.ended_at, self.duration_ms = now, self.elapsed_ms()
+        if self.meter is None:
+            return
+        self.meter.close()
+        if self.meter.silent and self.outcome == "ok":
+            self.end("broken", _EMPTY)
+        elif self.meter.broken:
+            self.end("broken", "the answer is not an answer of the API")
+        elif self.meter.error is not None:
+            self.end("upstream_error", f"{self.meter.error} in the answer")
+
+    def elapsed_ms(self) -> float:
+        """
+        The time since the request arrived, in milliseconds.
+        """
+        return (perf_counter() - self.clock) * 1000
+
+    def finished(self, upgrade: Upgrade) -> Answer:
+        """
+        The part of the finished exchange.
+
+        Args:
+            upgrade: what was changed in the request; the API's diagnosis may have been asked for in it.
+        """
+        meter = self.meter
+        return Answer(
+            outcome=self.outcome,
+            status=self.status,
+            error=self.error,
+            duration_ms=self.duration_ms,
+            first_byte_ms=self.first_byte_ms,
+            first_token_ms=self.first_token_ms,
+            response_bytes=self.response_bytes,
+            upstream_request_id=self.upstream_request_id,
+            stop_reason=None if meter is None else meter.stop_reason,
+            answered_by=None if meter is None else meter.model,
+            diagnosis=None if meter is None else _diagnosis(meter, upgrade),
+        )
+
+
+def _diagnosis(meter: UsageMeter, upgrade: Upgrade) -> CacheDiagnosis | None:
+    """
+    What the API says of the request beside the one before it; None if it was not asked. Nothing means no divergence.
+    """
+    if meter.diagnosis is not None or not meter.final or not upgrade.asks_for_diagnosis:
+        return meter.diagnosis
+    named = any(edit.rule == DIAGNOSE and edit.after["previous_message_id"] for edit in upgrade.edits)
+    return CacheDiagnosis(NO_DIVERGENCE) if named else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +190,19 @@ async def once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-async def counted(pieces: Pieces, progress: ExchangeInProgress) -> AsyncIterator[bytes]:
+async def counted(pieces: Pieces, answer: AnswerInProgress) -> AsyncIterator[bytes]:
     """
     The pieces of an answer. They are counted and metered, and recorded if the user asked for it.
     """
-    meter, kept = progress.meter, progress.bodies
+    meter, bodies = answer.meter, answer.bodies
     async for chunk in pieces:
-        progress.response_bytes += len(chunk)
+        answer.response_bytes += len(chunk)
         if meter is not None:
             meter.feed(chunk)
-            if progress.first_token_ms is None and meter.emitted_chars:
-                progress.first_token_ms = progress.elapsed_ms()
-        if kept is not None:
-            kept.add(chunk, progress.response_bytes)
+            if answer.first_token_ms is None and meter.emitted_chars:
+                answer.first_token_ms = answer.elapsed_ms()
+        if bodies is not None:
+            bodies.add(chunk, answer.response_bytes)
         yield chunk
 
 
@@ -63,7 +212,7 @@ async def read_error(answer: UpstreamAnswer) -> bytes | None:
     """
     rest = aiter(answer.pieces)
     pieces: list[bytes] = []
-    answer.pieces = _Replay(pieces, rest, answer.pieces)
+    answer.pieces = _PeekedStream(pieces, rest, answer.pieces)
     size = 0
     async for chunk in rest:
         pieces.append(chunk)
@@ -73,7 +222,7 @@ async def read_error(answer: UpstreamAnswer) -> bytes | None:
     return b"".join(pieces)
 
 
-class _Replay:
+class _PeekedStream:
     """
     A body of which a part was already read: first that part, then the rest.
     """

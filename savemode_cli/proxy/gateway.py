@@ -23,8 +23,8 @@ from savemode_cli.core.exchange.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.exchange.observed import Counted, Part, Sink
 from savemode_cli.core.wire.messages import MAX_BODY_BYTES, error_body
 from savemode_cli.proxy.answer import Outbound
+from savemode_cli.proxy.call import Inbound
 from savemode_cli.proxy.live_pages import PrintableJson
-from savemode_cli.proxy.progress import Inbound
 from savemode_cli.proxy.relay import Relay, request_id
 from savemode_cli.serving.connections import Connections
 
@@ -132,7 +132,7 @@ class Gateway:
                 **{part.name: part.trouble or "ok" for part in self._parts},
                 "counters": {part.name: dict(part.counters) for part in self._parts if isinstance(part, Counted)},
                 "downgraded_models": relay.till.downgraded_models,
-                "upgrade_stopped_models": sorted(model or "" for model in relay.stopped_models),
+                "upgrade_stopped_models": sorted(model or "" for model in relay.upgrading.stopped_models),
             }
         )
 

@@ -6,12 +6,13 @@ rare.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 from savemode_cli.core.budget.admission import Refused, refused_by_guard
 from savemode_cli.core.budget.choices import GUARD, GuardLimits
 from savemode_cli.core.budget.guard import Guard
-from savemode_cli.core.wire.caller import Caller
-from savemode_cli.proxy.progress import ExchangeInProgress
+from savemode_cli.proxy.call import CallInProgress
+from savemode_cli.proxy.reservation import BillInProgress
 from savemode_cli.proxy.till import Till
 
 
@@ -31,9 +32,9 @@ class Guarding:
         self._till = till
         self._announce = announce
 
-    async def judge(self, progress: ExchangeInProgress, caller: Caller) -> Refused | None:
+    async def judge(self, call: CallInProgress, bill: BillInProgress) -> Refused | None:
         """
-        Judge a model call. If it shows a sign and may start, `progress.alarm` says so.
+        Judge a model call. If it shows a sign and may start, `bill.alarm` says so.
 
         A request with the override header, or during `savemode budget allow`, may start, and its sign is accepted from
         then on.
@@ -41,25 +42,25 @@ class Guarding:
         Returns:
             The refusal; None if the request may start.
         """
-        guard, now = self._guard, progress.started_at
-        conversation = progress.conversation
-        agent, last = caller.agent_id or "", progress.facts.last_call
+        guard, now, caller = self._guard, call.started_at, call.caller
+        conversation = call.conversation
+        agent, last = caller.agent_id or "", call.facts.last_call
         alarm = guard.judge(conversation, agent, last.count, last.tool, now)
         if alarm is not None:
             if caller.override or await self._till.is_lifted(GUARD, now):
                 guard.accept(conversation, alarm, now)
             elif alarm.refused:
-                progress.alarm = alarm
+                bill.alarm = alarm
                 return refused_by_guard(alarm)
             else:
                 guard.accept(conversation, alarm, now)
-                progress.alarm = alarm
+                bill.alarm = alarm
                 self._announce("guard", f"a conversation may have run away: {alarm.words()}")
-        guard.begin(progress.id, conversation, agent, now)
+        guard.begin(call.id, conversation, agent, now)
         return None
 
-    def end(self, progress: ExchangeInProgress, nusd: int) -> None:
+    def end(self, call_id: str, nusd: int, now: datetime) -> None:
         """
         A request was charged.
         """
-        self._guard.end(progress.id, nusd, progress.ended_at or progress.started_at)
+        self._guard.end(call_id, nusd, now)

@@ -27,7 +27,8 @@ from savemode_cli.core.upgrade.policy import PING_AFTER
 from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.models import is_cloud_model
 from savemode_cli.core.wire.usage import Tokens, Usage
-from savemode_cli.proxy.progress import ExchangeInProgress, Inbound
+from savemode_cli.proxy.call import CallInProgress, Inbound
+from savemode_cli.proxy.progress import ExchangeInProgress
 
 if TYPE_CHECKING:
     from savemode_cli.proxy.relay import Relay
@@ -162,76 +163,78 @@ class KeepWarm:
             else:
                 await self._send(lane)
 
-    def came_back(self, progress: ExchangeInProgress) -> None:
+    def came_back(self, call: CallInProgress) -> None:
         """
         A client sends a request, so nothing more is sent for its conversation.
         """
-        key = progress.cache
+        key = call.cache
         lane, left = self._lanes.pop(key, None), self._left.get(key)
         if left is not None:
-            self._of(left.person).note(progress.started_at - left.at)
+            self._of(left.person).note(call.started_at - left.at)
         self._counts.came_back += lane is not None and lane.sent > 0
 
-    def answered(self, progress: ExchangeInProgress, bill: Bill | None) -> None:
+    def answered(self, exchange: ExchangeInProgress, bill: Bill | None) -> None:
         """
         A request was billed, so its conversation may wait for a person from now on.
         """
-        if progress.inbound.keep_warm:
-            self._ping_answered(progress, bill)
+        call = exchange.call
+        if call.inbound.keep_warm:
+            self._ping_answered(exchange, bill)
             return
-        usage, caller, ended_at = None if bill is None else bill.usage, progress.caller, progress.ended_at
-        if usage is None or caller is None or ended_at is None or not usage.cached_tokens:
+        usage, ended_at = None if bill is None else bill.usage, exchange.answer.ended_at
+        if usage is None or ended_at is None or not usage.cached_tokens:
             return
-        left = self._note_left(progress, caller, usage, ended_at)
-        body = progress.warm_body
-        progress.warm_body = None
+        left = self._note_left(call, usage, ended_at)
+        body = exchange.warm_body
+        exchange.warm_body = None
         if body is None or bill is None or bill.settlement is None or bill.settlement.basis != "reported":
             return
-        stakes = self._stakes(progress, usage, left.head_tokens)
+        stakes = self._stakes(exchange, usage, left.head_tokens)
         if stakes is not None and usage.tokens.write_1h == 0:
-            inbound = progress.inbound
+            inbound = call.inbound
             again = Inbound(inbound.method, inbound.raw_path, inbound.query, inbound.headers, b"", keep_warm=True)
-            self._lanes[progress.cache] = _Lane(again, body, caller, ended_at, stakes, progress.trial)
+            self._lanes[call.cache] = _Lane(again, body, call.caller, ended_at, stakes, exchange.upgrade.trial)
             self._bound()
 
-    def trial_of(self, progress: ExchangeInProgress) -> TrialMember | None:
+    def trial_of(self, call: CallInProgress) -> TrialMember | None:
         """
         The trial group of a conversation that is kept warm; the cost counts in this group.
         """
-        lane = self._lanes.get(progress.cache)
+        lane = self._lanes.get(call.cache)
         return None if lane is None else lane.trial
 
-    def wants(self, progress: ExchangeInProgress) -> bool:
+    def wants(self, exchange: ExchangeInProgress) -> bool:
         """
         Whether to keep the body of a request, because the cache of its conversation may be kept warm.
         """
-        caller, facts, added = progress.caller, progress.facts, progress.facts.added
-        if caller is None or progress.inbound.keep_warm or progress.reservation is None or facts.problem:
+        call, upgrade = exchange.call, exchange.upgrade
+        caller, facts, added = call.caller, call.facts, call.facts.added
+        if call.inbound.keep_warm or exchange.bill.reservation is None or facts.problem:
             return False
-        asks_hour = progress.upgraded or any(one.kind == "1h" for one in facts.breakpoints)
-        is_held_out = progress.trial is not None and progress.trial.group == "hold-out"
+        asks_hour = upgrade.upgraded > 0 or any(marker.kind == "1h" for marker in facts.breakpoints)
+        is_held_out = upgrade.trial is not None and upgrade.trial.group == "hold-out"
         left_alone = caller.oauth or caller.agent_id is not None or asks_hour or is_held_out or not facts.breakpoints
         is_cloud = caller.provider != "anthropic" or is_cloud_model(facts.model or "")
         needs_more = added.thread or added.container or added.fallbacks or added.compacts or added.unread
         return not (left_alone or is_cloud or needs_more or facts.model in self._refused_models)
 
-    def _note_left(self, progress: ExchangeInProgress, caller: Caller, usage: Usage, ended_at: datetime) -> _Left:
-        key, before = progress.cache, self._left.pop(progress.cache, None)
+    def _note_left(self, call: CallInProgress, usage: Usage, ended_at: datetime) -> _Left:
+        key, before = call.cache, self._left.pop(call.cache, None)
         own = 0
-        if before is not None and progress.started_at - before.at <= LIFETIMES["5m"]:
+        if before is not None and call.started_at - before.at <= LIFETIMES["5m"]:
             own = before.cached_tokens
         head = head_tokens(0 if before is None else before.head_tokens, usage.first_read_tokens, own)
-        left = self._left[key] = _Left(ended_at, caller.person or "", usage.cached_tokens, head)
+        left = self._left[key] = _Left(ended_at, call.caller.person or "", usage.cached_tokens, head)
         if len(self._left) > _MOST_REMEMBERED:
             self._left.popitem(last=False)
         return left
 
-    def _stakes(self, progress: ExchangeInProgress, usage: Usage, head: int) -> Stakes | None:
+    def _stakes(self, exchange: ExchangeInProgress, usage: Usage, head: int) -> Stakes | None:
         """
         The amounts at stake in the next pause; None if the model has no price.
         """
         assert self._relay is not None  # noqa: S101 - it is attached before the first request
-        model, when = progress.answered_by or progress.facts.model, progress.started_at
+        model, when = exchange.answer.answered_by or exchange.call.facts.model, exchange.call.started_at
         cached, plain = usage.cached_tokens, usage.tokens.input
         own = max(cached - head, 0)
         read = self._relay.till.price(Usage(Tokens(input=plain, read=cached)), model, when)
@@ -291,23 +294,24 @@ class KeepWarm:
         finally:
             lane.is_sending = False
 
-    def _ping_answered(self, progress: ExchangeInProgress, bill: Bill | None) -> None:
+    def _ping_answered(self, exchange: ExchangeInProgress, bill: Bill | None) -> None:
         """
         A keep-warm request has ended: the cache is warm again, or nothing more is sent.
         """
-        key, ended_at, model = progress.cache, progress.ended_at, progress.facts.model or ""
+        call, answer = exchange.call, exchange.answer
+        key, ended_at, model = call.cache, answer.ended_at, call.facts.model or ""
         cost = 0 if bill is None else bill.cost_nusd or 0
         self._counts.spent_nusd += cost
-        self._spent.append((progress.started_at, cost))
+        self._spent.append((call.started_at, cost))
         lane = self._lanes.get(key)
         usage = None if bill is None else bill.usage
-        if progress.status == 400 and model not in self._refused_models:
+        if answer.status == 400 and model not in self._refused_models:
             self._refused_models.add(model)
             text = f"the upstream refuses keep-warm requests for {model}: none are sent for it until restart"
             self._announce("keep_warm_refused", text)
         if lane is None:
             return
-        if usage is None or ended_at is None or usage.tokens.read < usage.tokens.written or progress.outcome != "ok":
+        if usage is None or ended_at is None or usage.tokens.read < usage.tokens.written or answer.outcome != "ok":
             self._stop(key, "cold" if usage is not None else "failed")
             return
         lane.ended_at = ended_at

@@ -37,10 +37,11 @@ from savemode_cli.core.budget.unwritten import Batch, Unwritten
 from savemode_cli.core.budget.without_ledger import decide_from_memory, fail_for
 from savemode_cli.core.errors import LedgerBusy, LedgerUnavailable
 from savemode_cli.core.money.amounts import dollars
-from savemode_cli.core.wire.caller import Caller, Headers, conversation_key
+from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller, Headers, conversation_key
 from savemode_cli.core.wire.facts import Facts
+from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.proxy.local_ledger import LocalLedger, completed
-from savemode_cli.proxy.reservation import Invoice, Quote, Reservation, ReservationRequest, SettledInvoice
+from savemode_cli.proxy.reservation import Invoice, Quote
 
 T = TypeVar("T")
 
@@ -55,7 +56,6 @@ UNCAPPED = Budget(DEFAULT_BUDGET, 0)
 _BATCH = 200  # bills that the thread writes in one step, which takes about 10 ms
 _LAST_BATCH = 20  # bills that are written on the event loop, so that no other bill comes in between: 1 ms
 _CLOSING_S, _POLL_S = 5.0, 0.05
-_NOBODY = Caller(product="", idle_prone=False)
 
 
 class LedgerAccess:
@@ -108,12 +108,14 @@ class LedgerAccess:
         if isinstance(ledger, LocalLedger):
             completed(self._in_force())
 
-    async def post(
-        self, invoices: Sequence[Invoice], quotes: Sequence[Quote]
-    ) -> tuple[list[SettledInvoice], list[Reservation]]:
+    async def post(self, invoices: Sequence[Invoice], quotes: Sequence[Quote]) -> tuple[list[Decision], list[Decision]]:
         """
         Settle the invoices, then judge the requests, in one step of the ledger; from memory if the ledger does not
         answer.
+
+        Returns:
+            The decision of each invoice's reservation with the state of the budgets that includes the invoice, and the
+            decision of each request.
 
         Raises:
             LedgerBusy: another process keeps the ledger locked, and nothing was changed. Post the same again a moment
@@ -123,31 +125,29 @@ class LedgerAccess:
 
     async def _post(
         self, invoices: Sequence[Invoice], quotes: Sequence[Quote]
-    ) -> tuple[list[SettledInvoice], list[Reservation]]:
+    ) -> tuple[list[Decision], list[Decision]]:
         budgets = await self._in_force() if quotes else ()
         offset = self._ledger.clock_offset
         limits = [
-            self._limits(budgets, self._spender_of(one), one.now + offset)
-            for one in (quote.request for quote in quotes)
+            self._limits(budgets, self._spender_of(quote.call), quote.call.started_at + offset) for quote in quotes
         ]
         reserves = [
-            Reserve(_hold(quote, which, offset), which, quote.request.now + offset)
+            Reserve(_hold(quote, which, offset), which, quote.call.started_at + offset)
             for quote, which in zip(quotes, limits, strict=True)
         ]
         settles = [_settle(one, one.reservation.hold, offset) for one in invoices if one.reservation.hold is not None]
         if not settles and not reserves:
-            return [SettledInvoice(one, one.reservation.decision) for one in invoices], []
+            return [one.reservation.decision for one in invoices], []
         posted = await self._posted(settles, reserves)
         if posted is None:
             for settle in settles:
                 self.unwritten.keep(settle)
             decisions = [self._judge_and_hold(one) for one in reserves]
-            settled = [SettledInvoice(one, _unknown_after(one.reservation.decision)) for one in invoices]
+            settled = [_unknown_after(one.reservation.decision) for one in invoices]
         else:
             decisions = posted.decisions
-            settled = [SettledInvoice(one, _after(one.reservation.decision, posted.balances)) for one in invoices]
-        decisions = [self._said(one, which) for one, which in zip(decisions, limits, strict=True)]
-        return settled, [Reservation(quote, decision) for quote, decision in zip(quotes, decisions, strict=True)]
+            settled = [_after(one.reservation.decision, posted.balances) for one in invoices]
+        return settled, [self._said(one, which) for one, which in zip(decisions, limits, strict=True)]
 
     async def look(self, caller: Caller | None, headers: Headers, now: datetime) -> Decision:
         """
@@ -166,7 +166,7 @@ class LedgerAccess:
             if caller is None
             else self._limits(await self._in_force(), self._spender(caller, headers), now)
         )
-        caller = caller or _NOBODY
+        caller = caller or UNKNOWN_CALLER
         if not which:
             return Allowed(None, None)
         hold = Hold("look", tuple(dict.fromkeys(limit.key for limit in which)), 0, now, "", caller.override)
@@ -353,11 +353,11 @@ class LedgerAccess:
         model = "" if facts is None else facts.model or ""
         return Spender(caller, headers, lambda: conversation_key(caller, facts), model, self._process, self._agents)
 
-    def _spender_of(self, request: ReservationRequest) -> Spender:
-        spender = self._spender(request.caller, request.headers, request.facts)
-        if not request.conversation:
+    def _spender_of(self, call: CallInProgress) -> Spender:
+        spender = self._spender(call.caller, call.inbound.headers, call.facts)
+        if not call.conversation:
             return spender
-        return replace(spender, session=lambda: request.conversation)
+        return replace(spender, session=lambda: call.conversation)
 
     def _limits(self, budgets: Sequence[Budget], spender: Spender, now: datetime) -> tuple[Limit, ...]:
         """
@@ -471,11 +471,11 @@ async def _with_present_terms(call: Callable[[], Awaitable[T]]) -> T:
 
 
 def _hold(quote: Quote, limits: Sequence[Limit], offset: timedelta) -> Hold:
-    request = quote.request
+    call = quote.call
     keys = tuple(dict.fromkeys(limit.key for limit in limits))
     nusd = ask_nusd(limits, quote.expected_nusd, quote.ceiling_nusd)
-    expires_at = request.now + offset + _HOLD_LIFETIME
-    return Hold(request.id, keys, nusd, expires_at, request.facts.model or "", request.caller.override)
+    expires_at = call.started_at + offset + _HOLD_LIFETIME
+    return Hold(call.id, keys, nusd, expires_at, call.facts.model or "", call.caller.override)
 
 
 def _settle(invoice: Invoice, hold: Hold, offset: timedelta) -> Settle:

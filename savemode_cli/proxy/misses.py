@@ -7,18 +7,16 @@ Rule of this file: nothing is computed before a request was forwarded. No text o
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from savemode_cli.core.diagnosis.causes import Verdict
 from savemode_cli.core.diagnosis.history import Asked, History, Prices, betas_of
 from savemode_cli.core.errors import BadInput
 from savemode_cli.core.wire.breakpoints import TooMuchWork
-from savemode_cli.core.wire.caller import Caller, named_session
+from savemode_cli.core.wire.caller import named_session
 from savemode_cli.core.wire.usage import Usage
+from savemode_cli.proxy.call import CallInProgress
+from savemode_cli.proxy.progress import ExchangeInProgress
 from savemode_cli.proxy.time_share import TimeShare
-
-if TYPE_CHECKING:
-    from savemode_cli.proxy.progress import ExchangeInProgress
 
 MAX_BYTES = 2 * 1024 * 1024
 """
@@ -52,65 +50,66 @@ class CacheMisses:
         self._history = History(prices)
         self._tell_failure = tell_failure
 
-    def forwarded(self, progress: "ExchangeInProgress", body: object) -> Asked | None:
+    def forwarded(self, exchange: ExchangeInProgress, body: object) -> Asked | None:
         """
         Remember a model call that the upstream has begun to answer.
 
         Args:
-            progress: the exchange so far.
+            exchange: the exchange so far.
             body: the body that was sent.
 
         Returns:
             The request; None if it is not a successful model call, cannot be read, or no time is left.
         """
-        caller, facts = progress.caller, progress.facts
-        if progress.reservation is None or caller is None or not isinstance(body, bytes) or facts.problem:
+        status = exchange.answer.status
+        if exchange.bill.reservation is None or not isinstance(body, bytes) or exchange.call.facts.problem:
             return None
-        if progress.status is None or progress.status >= 300 or len(body) > MAX_BYTES:
+        if status is None or status >= 300 or len(body) > MAX_BYTES:
             return None
         if not self._time_share.is_left():
             return None
         with self._time_share.spending():
-            return self._asked(progress, caller, body)
+            return self._asked(exchange.call, body)
 
-    def _asked(self, progress: "ExchangeInProgress", caller: Caller, body: bytes) -> Asked | None:
-        facts = progress.facts
-        named = named_session(caller, facts)
+    def _asked(self, call: CallInProgress, body: bytes) -> Asked | None:
+        caller = call.caller
+        named = named_session(caller, call.facts)
         try:
             return self._history.asked(
-                progress.id,
+                call.id,
                 body,
-                named or progress.session or "",
-                started_at=progress.started_at,
+                named or call.session or "",
+                started_at=call.started_at,
                 named=named is not None,
                 agent=caller.agent_id or "",
                 payer=caller.key_fingerprint,
-                betas=betas_of(progress.inbound.headers),
+                betas=betas_of(call.inbound.headers),
                 most_steps=MAX_STEPS,
             )
         except (BadInput, TooMuchWork):
             return None
         except Exception as error:  # noqa: BLE001 - the answer continues
-            self._tell_failure(error, progress.id)
+            self._tell_failure(error, call.id)
             return None
 
-    def verdict(self, progress: "ExchangeInProgress", usage: Usage | None) -> Verdict | None:
+    def verdict(self, exchange: ExchangeInProgress, usage: Usage | None) -> Verdict | None:
         """
         The verdict on a request with a complete answer; None if the request was not remembered, or if its bill is not
         known.
 
         Args:
-            progress: the exchange.
+            exchange: the exchange.
             usage: what it was billed for.
         """
-        asked, ended = progress.asked, progress.ended_at
+        asked, answer, call = exchange.asked, exchange.answer, exchange.call
+        ended = answer.ended_at
         if asked is None or ended is None:
             return None
-        began = None if progress.first_byte_ms is None else timedelta(milliseconds=progress.first_byte_ms)
+        began = None if answer.first_byte_ms is None else timedelta(milliseconds=answer.first_byte_ms)
         try:
             return self._history.answered(
-                asked, usage, began_at=None if began is None else progress.started_at + began, ended_at=ended
+                asked, usage, began_at=None if began is None else call.started_at + began, ended_at=ended
             )
         except Exception as error:  # noqa: BLE001 - the bill is recorded without it
-            self._tell_failure(error, progress.id)
+            self._tell_failure(error, call.id)
             return None

@@ -31,7 +31,8 @@ from savemode_cli.core.wire.additions import Fallback
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.models import RECOMMENDED_FALLBACKS, context_tokens
 from savemode_cli.core.wire.usage import Usage
-from savemode_cli.proxy.reservation import Invoice, Quote, Reservation, ReservationRequest
+from savemode_cli.proxy.call import CallInProgress
+from savemode_cli.proxy.reservation import Invoice, Quote, Reservation
 from savemode_cli.proxy.server_held import ServerHeld
 
 _REMEMBERED_SESSIONS = 10_000
@@ -84,15 +85,15 @@ class PricingMemory:
         self._unpriced: set[str | None] = set()
         self._server_held = ServerHeld()
 
-    def quote(self, request: ReservationRequest) -> Quote:
+    def quote(self, call: CallInProgress) -> Quote:
         """
         What a request may cost.
         """
-        facts, now = request.facts, request.now
+        facts, now = call.facts, call.started_at
         price = self._table.find(facts.model, now).price
-        session = f"{request.session} {facts.model or ''}"
+        session = f"{call.session or ''} {facts.model or ''}"
         past = self._pasts.get(session) or _Past()
-        size = prompt_size(facts, request.body_bytes, self._server_held.tokens(facts), context_tokens(facts.model))
+        size = prompt_size(facts, call.body_bytes, self._server_held.tokens(facts), context_tokens(facts.model))
         ceiling = ceiling_nusd(facts, size.most_tokens, price, self._fallbacks(facts, now))
         expected = expected_nusd(
             tuple(past.costs_nusd),
@@ -101,7 +102,7 @@ class PricingMemory:
             prompt_tokens=size.most_tokens,
             new_tokens=size.most_tokens - past.prompt_tokens,
         )
-        return Quote(request, session, size.most_tokens, expected, ceiling)
+        return Quote(call, session, size.most_tokens, expected, ceiling)
 
     def price(self, usage: Usage, model: str | None, when: datetime) -> PricedUsage:
         """
@@ -161,7 +162,7 @@ class PricingMemory:
         if priced is not None:
             self._announce_unpriced(priced, model)
         past = self._past(reservation.quote.session)
-        keep_warm = reservation.quote.request.keep_warm
+        keep_warm = reservation.quote.call.inbound.keep_warm
         printed, past.shadow = receipt(
             past.shadow,
             facts,

@@ -1,41 +1,22 @@
 """
-The values of a request in the till, from its reservation to its invoice.
+What a request costs while it is in progress, from its reservation to its invoice.
 
 Rule of this file: it only defines values. Amounts are in nano-USD.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from savemode_cli.core.budget.admission import Allowed, Decision, Hold
 from savemode_cli.core.budget.charge import Settlement
+from savemode_cli.core.budget.guard import Alarm
+from savemode_cli.core.exchange.bill import Bill
 from savemode_cli.core.money.pricing import Bill as PricedUsage
 from savemode_cli.core.upgrade.receipt import Receipt
-from savemode_cli.core.wire.caller import Caller, Headers
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.usage import Usage
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationRequest:
-    """
-    A model call that asks to start.
-    """
-
-    id: str
-    """The ID of the request, which becomes the ID of its hold."""
-    caller: Caller
-    headers: Headers
-    """All headers of the request, because a budget can depend on any of them."""
-    facts: Facts
-    body_bytes: int
-    session: str
-    """The key of the session; empty if it is not known."""
-    now: datetime
-    conversation: str = ""
-    """The conversation, its sub-agents included; empty: what the headers name."""
-    keep_warm: bool = False
-    """Whether savemode sends it itself, to keep a cache warm."""
+from savemode_cli.proxy.call import CallInProgress
+from savemode_cli.serving.headers import RawHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +25,7 @@ class Quote:
     What a request may cost.
     """
 
-    request: ReservationRequest
+    call: CallInProgress
     session: str
     """The key of the session and model, because models share no cache and have different costs."""
     prompt_tokens: int
@@ -82,14 +63,37 @@ class Reservation:
         """
         The facts of the body.
         """
-        return self.quote.request.facts
+        return self.quote.call.facts
 
     @property
     def started_at(self) -> datetime:
         """
         When the request arrived.
         """
-        return self.quote.request.now
+        return self.quote.call.started_at
+
+
+@dataclass(slots=True)
+class BillInProgress:
+    """
+    The third part of an exchange, before it is charged.
+    """
+
+    decision: Decision | None = None
+    """None if no budget was checked."""
+    reservation: Reservation | None = None
+    """None if nothing is charged for the request."""
+    alarm: Alarm | None = None
+    """The sign for which the guard refused it, or warned of it."""
+    headers: RawHeaders = field(default_factory=list)
+    """The headers with the state of the budgets, which every answer has."""
+
+    def unsettled(self) -> Bill:
+        """
+        The bill of a request that was not charged.
+        """
+        budget = None if self.decision is None else self.decision.report()
+        return Bill(budget, budget, 0 if self.reservation is None else self.reservation.held_nusd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +110,3 @@ class Invoice:
     priced: PricedUsage | None
     """The cost of the usage; None if there is no usage."""
     now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SettledInvoice:
-    """
-    An invoice after it was written to the ledger.
-    """
-
-    invoice: Invoice
-    decision: Decision
-    """The decision of the reservation, with the state of the budgets that includes this invoice."""

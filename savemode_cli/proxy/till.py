@@ -35,11 +35,12 @@ from savemode_cli.core.money.pricing import InputRates, PriceTable
 from savemode_cli.core.upgrade.edits import Edit
 from savemode_cli.core.wire.caller import Caller, Headers
 from savemode_cli.core.wire.usage import Usage
+from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.proxy.failures import tell_failure
 from savemode_cli.proxy.ledger_access import LedgerAccess
 from savemode_cli.proxy.local_ledger import LocalLedger, completed
 from savemode_cli.proxy.pricing_memory import Metered, PricingMemory
-from savemode_cli.proxy.reservation import Invoice, Quote, Reservation, ReservationRequest, SettledInvoice
+from savemode_cli.proxy.reservation import Invoice, Quote, Reservation
 
 T = TypeVar("T")
 
@@ -110,16 +111,16 @@ class Till:
         self._retry: asyncio.TimerHandle | None = None
         self._recovery: asyncio.Task[None] | None = None
 
-    async def open(self, request: ReservationRequest, *, alone: bool = False) -> Reservation:
+    async def open(self, call: CallInProgress, *, alone: bool = False) -> Reservation:
         """
         Reserve the expected cost of a request, or refuse the request.
 
         Args:
-            request: the request.
+            call: the request, with its caller and its facts.
             alone: whether no other request is running; then it is posted at once.
         """
         future: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
-        self._quotes.append((self._prices.quote(request), future))
+        self._quotes.append((self._prices.quote(call), future))
         if alone:
             self._flush()
             if future.done():
@@ -344,7 +345,7 @@ class Till:
 
     async def _serve(self, invoices: Sequence[_InvoiceInLine], quotes: Sequence[_QuoteInLine]) -> None:
         try:
-            settled, reservations = await self._ledger.post([one for one, _ in invoices], [one for one, _ in quotes])
+            settled, judged = await self._ledger.post([one for one, _ in invoices], [one for one, _ in quotes])
         except asyncio.CancelledError:
             # The event loop ends. Settling twice changes nothing, so `shut` posts these again.
             self._invoices[:0] = invoices
@@ -363,14 +364,15 @@ class Till:
                 await self._serve([], [another])
             return
         self._busy_since = None
-        for (_, future), reservation in zip(quotes, reservations, strict=True):
+        for (quote, future), decision in zip(quotes, judged, strict=True):
+            reservation = Reservation(quote, decision)
             if future.done():
                 self._cancel(reservation)
             else:
                 future.set_result(reservation)
-        for (invoice, on_settled), written in zip(invoices, settled, strict=True):
-            self._tell(invoice, on_settled, bill_of(written))
-            self._tell_observers(written)
+        for (invoice, on_settled), decision in zip(invoices, settled, strict=True):
+            self._tell(invoice, on_settled, bill_of(invoice, decision))
+            self._tell_observers(invoice, decision)
 
     async def _be_patient(
         self, invoices: Sequence[_InvoiceInLine], quotes: Sequence[_QuoteInLine], error: LedgerBusy
@@ -438,22 +440,26 @@ class Till:
         except Exception as error:  # noqa: BLE001 - the other requests of this step must still get their bills
             tell_failure(self._announce, error, _request_id(invoice))
 
-    def _tell_observers(self, settled: SettledInvoice) -> None:
+    def _tell_observers(self, invoice: Invoice, decision: Decision) -> None:
         for observer in self._observers:
             try:
-                observer(settled.decision, settled.invoice.now)
+                observer(decision, invoice.now)
             except Exception as error:  # noqa: BLE001 - as in `_tell`
-                tell_failure(self._announce, error, _request_id(settled.invoice))
+                tell_failure(self._announce, error, _request_id(invoice))
 
 
-def bill_of(settled: SettledInvoice) -> Bill:
+def bill_of(invoice: Invoice, decision: Decision) -> Bill:
     """
-    The bill of a settled invoice.
+    The bill of an invoice in the ledger.
+
+    Args:
+        invoice: the invoice.
+        decision: the decision of its reservation, with the state of the budgets that includes it.
     """
-    invoice, priced = settled.invoice, settled.invoice.priced
+    priced = invoice.priced
     return Bill(
         invoice.reservation.decision.report(),
-        settled.decision.report(),
+        decision.report(),
         invoice.reservation.held_nusd,
         invoice.usage,
         invoice.settlement,
@@ -474,4 +480,4 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _request_id(invoice: Invoice) -> str:
-    return invoice.reservation.quote.request.id
+    return invoice.reservation.quote.call.id

@@ -12,8 +12,9 @@ from datetime import datetime
 
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.exchange.bill import Bill
-from savemode_cli.core.upgrade.hold_out import TrialMember
 from savemode_cli.core.upgrade.ttl_key import LEAST_TOKENS, WARM_FOR, TtlKeyVerdict, judge_ttl_key
+from savemode_cli.core.upgrade.upgrade import Upgrade
+from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.proxy.progress import ExchangeInProgress
 from savemode_cli.proxy.ttl_key_file import TtlKeyFile, TtlKeyState
 
@@ -56,35 +57,34 @@ class TtlKeyExperiment:
         verdict = self._current().latest().get(model or "")
         return verdict is not None and verdict.outcome == "carries_over"
 
-    def begins(self, progress: ExchangeInProgress) -> bool:
+    def begins(self, call: CallInProgress, upgrade: Upgrade) -> bool:
         """
         Whether the experiment is made with this request of a held-out session, which could be upgraded.
         """
-        lane = self._lanes.get(progress.cache)
-        if lane is None or self._running or self._current().asked_at is None or progress.skips:
+        lane = self._lanes.get(call.cache)
+        if lane is None or self._running or self._current().asked_at is None or upgrade.skips:
             return False
-        if progress.started_at - lane.ended_at > WARM_FOR or lane.cached_tokens < LEAST_TOKENS:
+        if call.started_at - lane.ended_at > WARM_FOR or lane.cached_tokens < LEAST_TOKENS:
             return False
-        self._running = progress.id
-        if progress.trial is not None:
-            progress.trial = TrialMember("policy", progress.trial.session)  # in both groups: it is left out
+        self._running = call.id
         return True
 
-    def answered(self, progress: ExchangeInProgress, bill: Bill | None) -> None:
+    def answered(self, exchange: ExchangeInProgress, bill: Bill | None) -> None:
         """
         A request was billed: judge it if it is the one, and remember what is warm now.
         """
         usage = None if bill is None or bill.settlement is None or bill.settlement.basis != "reported" else bill.usage
-        lane = self._lanes.pop(progress.cache, None)
-        if progress.id == self._running:
+        call, ended_at = exchange.call, exchange.answer.ended_at
+        lane = self._lanes.pop(call.cache, None)
+        if call.id == self._running:
             self._running = ""
-            if usage is not None and lane is not None and progress.upgraded:
-                model = progress.facts.model or ""
-                self._add(judge_ttl_key(model, progress.started_at, lane.cached_tokens, usage))
+            if usage is not None and lane is not None and exchange.upgrade.upgraded:
+                model = call.facts.model or ""
+                self._add(judge_ttl_key(model, call.started_at, lane.cached_tokens, usage))
             return
-        if usage is None or usage.tokens.write_1h or progress.ended_at is None or not usage.cached_tokens:
+        if usage is None or usage.tokens.write_1h or ended_at is None or not usage.cached_tokens:
             return
-        self._lanes[progress.cache] = _Warm(progress.ended_at, usage.cached_tokens)
+        self._lanes[call.cache] = _Warm(ended_at, usage.cached_tokens)
         if len(self._lanes) > _MOST_LANES:
             self._lanes.popitem(last=False)
 

@@ -22,7 +22,7 @@ from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.ledgers import open_ledger
 from savemode_cli.ledgers.sqlite import SqliteLedger
-from savemode_cli.proxy.reservation import ReservationRequest
+from tests.builders import a_call_in_progress
 from tests.support.asked import BEGUN, ENDED, EVENTS, JSON, PLAIN, PLAIN_NUSD, STREAM, STREAM_NUSD, charged
 from tests.support.disks import full, locked
 from tests.support.streams import MODEL
@@ -199,8 +199,8 @@ def test_bill_is_written_at_the_end_where_nobody_asks_again(wire: Wire, path: Pa
 
     async def story() -> None:
         caller, facts = Caller("x", idle_prone=False), Facts(model=MODEL)
-        request = ReservationRequest("req_1", caller, (), facts, 9, "", now)
-        reservation = await till.open(request, alone=True)
+        call = a_call_in_progress("req_1", facts, caller=caller, body_bytes=9, now=now)
+        reservation = await till.open(call, alone=True)
         lock.enter_context(locked(path))
         assert (await till.look(None, (), now)).status == "ok"
         till.close(reservation, Ending("unreachable", sent=False), now, lambda _: None)

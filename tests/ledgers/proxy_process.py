@@ -16,13 +16,12 @@ from savemode_cli.core.budget.admission import Allowed
 from savemode_cli.core.budget.budget import Budget
 from savemode_cli.core.budget.charge import Ending
 from savemode_cli.core.money.pricing import PriceTable
-from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.ledgers import connected_ledger
-from savemode_cli.proxy.reservation import Reservation, ReservationRequest
+from savemode_cli.proxy.reservation import Reservation
 from savemode_cli.proxy.till import Till
-from tests.builders import a_price
+from tests.builders import a_call_in_progress, a_price
 from tests.proxy.test_pricing_memory import Meter
 
 MOST_ROUNDS = 50
@@ -44,9 +43,9 @@ async def opened(till: Till, names: list[str]) -> list[Reservation]:
     """
     What the till says to these requests, which come at once.
     """
-    facts, caller = Facts(model="claude-opus-5-5", max_tokens=10), Caller("", idle_prone=False)
-    requests = [ReservationRequest(name, caller, [], facts, 70, name, datetime.now(UTC)) for name in names]
-    return list(await asyncio.gather(*(till.open(request) for request in requests)))
+    facts = Facts(model="claude-opus-5-5", max_tokens=10)
+    calls = [a_call_in_progress(name, facts, session=name, now=datetime.now(UTC)) for name in names]
+    return list(await asyncio.gather(*(till.open(call) for call in calls)))
 
 
 def judged(reservations: list[Reservation]) -> list[tuple[int, int]]:

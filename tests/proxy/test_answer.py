@@ -5,10 +5,13 @@ The bytes of an answer, and reading an error before it is forwarded. `test_relay
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
-from savemode_cli.proxy.answer import decoded, own_answer, read_error
+from savemode_cli.core.wire.messages import MAX_BODY_BYTES
+from savemode_cli.core.wire.meter import UsageMeter
+from savemode_cli.proxy.answer import AnswerInProgress, RecordedBodies, decoded, own_answer, read_error
 from savemode_cli.proxy.upstream import UpstreamAnswer
 
 
@@ -91,3 +94,50 @@ def test_an_answer_of_our_own_says_how_long_it_is() -> None:
     out = own_answer(400, b"{}", "req_1")
 
     assert (out.status, dict(out.headers)[b"content-length"], dict(out.headers)[b"request-id"]) == (400, b"2", b"req_1")
+
+
+def test_the_first_end_stands() -> None:
+    """
+    An incomplete or abandoned error of the upstream is still an error of the upstream.
+    """
+    answer = AnswerInProgress(0.0)
+    answer.end("upstream_error", "529")
+    answer.end("client_gone", "the client left")
+
+    assert (answer.outcome, answer.error) == ("upstream_error", "529")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (None, "ok"),
+        (b'{"usage":{"input_tokens":3,"output_tokens":1}}', "ok"),
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"secret"}}', "upstream_error"),
+        (b"<html>", "broken"),
+    ],
+)
+def test_an_answer_may_be_no_success_whatever_its_status(answer: bytes | None, outcome: str) -> None:
+    """
+    The body decides; the message of an error is not repeated.
+    """
+    progress = AnswerInProgress(0.0)
+    if answer is not None:
+        progress.meter = UsageMeter()
+        progress.meter.feed(answer)
+    progress.conclude(datetime(2026, 11, 24, tzinfo=UTC))
+
+    assert progress.outcome == outcome
+    assert "secret" not in progress.error
+
+
+def test_what_grows_too_large_is_let_go() -> None:
+    """
+    All of it is dropped, because a part of an answer would look like a whole one.
+    """
+    kept = RecordedBodies(b"{}")
+    kept.add(b"first", 5)
+    assert kept.content([]).response_body == b"first"
+    kept.add(b"x", MAX_BODY_BYTES + 1)
+    kept.add(b"y", MAX_BODY_BYTES + 2)
+
+    assert kept.content([]).response_body is None

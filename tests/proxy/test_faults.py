@@ -10,7 +10,7 @@ import pytest
 
 from savemode_cli.core.budget.budget import Budget
 from savemode_cli.core.wire.meter import UsageMeter
-from savemode_cli.proxy import relay as relay_module
+from savemode_cli.proxy import upgrading
 from savemode_cli.proxy.ledger_access import LedgerAccess
 from savemode_cli.proxy.pricing_memory import PricingMemory
 from savemode_cli.proxy.progress import ExchangeInProgress
@@ -44,7 +44,7 @@ def test_fault_is_answered_in_the_envelope(
     Before anything was sent: 500 in the API's error format, with the request ID and the budgets, and without advice about
     retrying.
     """
-    monkeypatch.setattr(relay_module, "facts", fails)
+    monkeypatch.setattr(upgrading, "facts", fails)
     with running_proxy(wire.url, budget_nusd=10**10) as proxy:
         answer = exchange(proxy.port, request("POST", "/v1/messages", CALL))
         recorded = proxy.exchange()
@@ -55,7 +55,7 @@ def test_fault_is_answered_in_the_envelope(
     error = json.loads(answer.body)
     assert (answer.status, error["type"], error["error"]["type"]) == (500, "error", "api_error")
     assert error["request_id"] == answer.all(b"request-id")[0].decode() == recorded.id
-    assert "an error in savemode: ValueError at relay.py:" in error["error"]["message"]
+    assert "an error in savemode: ValueError at upgrading.py:" in error["error"]["message"]
     assert answer.all(b"x-should-retry") == []
     assert answer.all(b"x-posthog-budget") == [b"ok"]
     assert (recorded.answer.outcome, recorded.answer.status, recorded.bill.cost_nusd) == ("broken", 500, None)
@@ -99,7 +99,7 @@ def fails_with_invoices(access: LedgerAccess, invoices: Any, quotes: Any) -> Any
     [
         (PricingMemory, "invoice", fails, 0),
         (LedgerAccess, "post", fails_with_invoices, 1),
-        (ExchangeInProgress, "observed_by_sinks", fails, 0),
+        (ExchangeInProgress, "observed", fails, 0),
     ],
 )
 def test_fault_after_the_answer_is_a_line(

@@ -65,7 +65,7 @@ class Play:
         """
         What sends keep-warm requests.
         """
-        found = self.proxy.relay._keep_warm
+        found = self.proxy.relay.upgrading._keep_warm
         assert found is not None
         return found
 
@@ -315,7 +315,7 @@ def test_auto_does_not_take_a_kept_cache_for_a_cold_one() -> None:
     """
     with playing(ttl_policy="auto") as play:
         session = ("x-claude-code-session-id", "two")
-        auto = play.proxy.relay._auto
+        auto = play.proxy.relay.upgrading._auto
         assert auto is not None
         play.ask(body(), KEY, session)
         for _ in range(2):

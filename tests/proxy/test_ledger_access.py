@@ -35,8 +35,8 @@ from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.proxy.ledger_access import LedgerAccess
 from savemode_cli.proxy.local_ledger import LocalLedger, completed
 from savemode_cli.proxy.pricing_memory import PricingMemory
-from savemode_cli.proxy.reservation import Reservation, ReservationRequest, SettledInvoice
-from tests.builders import a_price
+from savemode_cli.proxy.reservation import Invoice, Reservation
+from tests.builders import a_call_in_progress, a_price
 from tests.proxy.test_pricing_memory import Meter
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -122,6 +122,16 @@ class Access:
 
 
 @dataclass
+class SettledInvoice:
+    """
+    An invoice in the ledger, and the decision with the state of the budgets that includes it.
+    """
+
+    invoice: Invoice
+    decision: Decision
+
+
+@dataclass
 class AccessFixture:
     """
     The access to a ledger, the ledger, the prices, and the announcements.
@@ -138,9 +148,12 @@ class AccessFixture:
         Ask to reserve money for a request.
         """
         self.count += 1
-        request = ReservationRequest(f"h{self.count}", caller(**headers), [], known, body_bytes, session, NOW)
-        reservations: list[Reservation] = self.access.post((), (self.prices.quote(request),))[1]
-        return reservations[0]
+        call = a_call_in_progress(
+            f"h{self.count}", known, caller=caller(**headers), session=session, body_bytes=body_bytes, now=NOW
+        )
+        quote = self.prices.quote(call)
+        (decision,) = self.access.post((), (quote,))[1]
+        return Reservation(quote, decision)
 
     def settle(
         self, account: Reservation, outcome: Outcome, meter: Meter | None, edits: Sequence[Edit], now: datetime
@@ -149,8 +162,8 @@ class AccessFixture:
         Charge a finished request.
         """
         invoice = self.prices.invoice(account, Ending(outcome), meter, edits, now)
-        settled: list[SettledInvoice] = self.access.post((invoice,), ())[0]
-        return settled[0]
+        (decision,) = self.access.post((invoice,), ())[0]
+        return SettledInvoice(invoice, decision)
 
     def recover(self) -> bool:
         """

@@ -18,12 +18,11 @@ from savemode_cli.core.money.pricing import PriceTable
 from savemode_cli.core.upgrade.edits import Edit
 from savemode_cli.core.wire.additions import Additions, Fallback
 from savemode_cli.core.wire.breakpoints import Breakpoint
-from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.usage import Extra, Tokens, Usage
 from savemode_cli.proxy.pricing_memory import PricingMemory
-from savemode_cli.proxy.reservation import Invoice, Quote, Reservation, ReservationRequest
-from tests.builders import a_price, an_edit
+from savemode_cli.proxy.reservation import Invoice, Quote, Reservation
+from tests.builders import a_call_in_progress, a_price, an_edit
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=7)
@@ -66,8 +65,7 @@ class Office:
         """
         A request.
         """
-        caller = Caller("", idle_prone=False)
-        return self.prices.quote(ReservationRequest("h", caller, [], known, body_bytes, session, NOW))
+        return self.prices.quote(a_call_in_progress("h", known, session=session, body_bytes=body_bytes, now=NOW))
 
     def bill(
         self,
@@ -82,7 +80,7 @@ class Office:
         The bill of one that was held at 360,000, and took seven seconds.
         """
         quote = self.quote(known, **more)
-        quote = replace(quote, request=replace(quote.request, now=NOW + later))
+        quote = replace(quote, call=replace(quote.call, started_at=NOW + later))
         allowed = Allowed(Hold("h", ("k",), 360_000, LATER + later), None)
         return self.prices.invoice(Reservation(quote, allowed), ending, meter, edits, LATER + later)
 

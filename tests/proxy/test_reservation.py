@@ -5,13 +5,13 @@ What a reservation knows about its hold.
 from datetime import UTC, datetime, timedelta
 
 from savemode_cli.core.budget.admission import Allowed, Hold, Refused
-from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import Facts
-from savemode_cli.proxy.reservation import Quote, Reservation, ReservationRequest
+from savemode_cli.proxy.reservation import Quote, Reservation
+from tests.builders import a_call_in_progress
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 QUOTE = Quote(
-    ReservationRequest("h", Caller("", idle_prone=False), [], Facts(model="m"), 70, "s", NOW),
+    a_call_in_progress("h", Facts(model="m"), session="s", now=NOW),
     "s m",
     70,
     360_000,

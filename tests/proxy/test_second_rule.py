@@ -18,8 +18,8 @@ from savemode_cli.core.wire.messages import EXTENDED_TTL_BETA
 from savemode_cli.telemetry.event import Origin, ai_generation
 from savemode_cli.views.request import logfmt
 from tests.builders import an_edit, an_observed
-from tests.proxy.test_relay import BARE, BLAME, HOUR, OPEN, ask, marked, refusing
 from tests.support.marked import PERSON
+from tests.support.upgradable import BARE, BLAME, HOUR, OPEN, ask, marked, refusing
 from tests.support.upstream import RunningProxy, Upstream, answer, running_proxy
 
 NUMBER = b'"n":1.0e+2'

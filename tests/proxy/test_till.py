@@ -19,14 +19,13 @@ from savemode_cli.core.budget.memory_ledger import MemoryLedger
 from savemode_cli.core.errors import LedgerBusy, LedgerUnavailable
 from savemode_cli.core.exchange.bill import Bill
 from savemode_cli.core.money.pricing import PriceTable
-from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.proxy import till as till_module
 from savemode_cli.proxy.local_ledger import LocalLedger
-from savemode_cli.proxy.reservation import Reservation, ReservationRequest
+from savemode_cli.proxy.reservation import Reservation
 from savemode_cli.proxy.till import OnSettled, Till
-from tests.builders import a_price
+from tests.builders import a_call_in_progress, a_price
 from tests.proxy.test_pricing_memory import Meter
 from tests.support.waiting import until_in_loop
 
@@ -118,8 +117,7 @@ class World:
         """
         Reserve money for a request.
         """
-        caller = Caller("", idle_prone=False)
-        return await self.till.open(ReservationRequest(hold_id, caller, [], ASKED, 70, hold_id, NOW), alone=alone)
+        return await self.till.open(a_call_in_progress(hold_id, ASKED, session=hold_id, now=NOW), alone=alone)
 
     def charge(self, reservation: Reservation, on_settled: OnSettled = lambda _: None) -> None:
         """

@@ -13,13 +13,12 @@ from savemode_cli.core.budget.budget import Budget
 from savemode_cli.core.budget.charge import Ending
 from savemode_cli.core.exchange.bill import Bill
 from savemode_cli.core.money.pricing import PriceTable
-from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.proxy import till as till_module
-from savemode_cli.proxy.reservation import Reservation, ReservationRequest
+from savemode_cli.proxy.reservation import Reservation
 from savemode_cli.proxy.till import OnSettled, Till
-from tests.builders import a_price
+from tests.builders import a_call_in_progress, a_price
 from tests.proxy.test_pricing_memory import Meter
 from tests.support.awaited import AwaitedLedger
 from tests.support.waiting import until_in_loop
@@ -54,8 +53,7 @@ class World:
         A request that is alone.
         """
         facts = Facts(model="claude-opus-5-5", max_tokens=10)
-        request = ReservationRequest(hold_id, Caller("", idle_prone=False), [], facts, 70, hold_id, now)
-        return await self.till.open(request, alone=True)
+        return await self.till.open(a_call_in_progress(hold_id, facts, session=hold_id, now=now), alone=True)
 
     def charge(self, reservation: Reservation, on_settled: OnSettled = lambda _: None) -> None:
         """

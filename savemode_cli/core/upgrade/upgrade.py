@@ -16,7 +16,7 @@ from savemode_cli.core.upgrade.auto import Decision
 from savemode_cli.core.upgrade.edits import Edit, Skip, upgrades
 from savemode_cli.core.upgrade.gate import UNJUDGED, GateState
 from savemode_cli.core.upgrade.hold_out import TrialMember
-from savemode_cli.core.upgrade.rules import CACHE_TTL
+from savemode_cli.core.upgrade.rules import CACHE_TTL, DIAGNOSE
 from savemode_cli.core.wire.messages import dotted
 
 _MOST_SHOWN = 20  # a legal body has four breakpoints
@@ -76,6 +76,36 @@ class Upgrade(Struct, frozen=True, gc=False, omit_defaults=True):
         others = [edit.rule for edit in self.on_wire if edit.rule != CACHE_TTL]
         return Counter(others) if others else {}
 
+    @property
+    def asks_for_diagnosis(self) -> bool:
+        """
+        Whether savemode put the parameter of the API's cache diagnostics into the body that was sent.
+        """
+        return any(edit.rule == DIAGNOSE for edit in self.on_wire)
+
+    @property
+    def was_left_alone(self) -> bool:
+        """
+        Whether the request was not upgraded because upgrades were not enabled for it: the gate was closed, the product's
+        users do not pause, or a subscription pays.
+        """
+        codes = {skip.code for skip in self.skips}
+        return not upgrades(self.edits) and (not self.gate.on or bool(codes & {"product", "oauth"}))
+
+    def without_edits(self) -> "Upgrade":
+        """
+        The same for a request that is not sent.
+        """
+        return replace(self, edits=()) if self.edits else self
+
+    def skipped(self, code: str, why: str) -> "Upgrade":
+        """
+        The same with every TTL of the request unchanged, for this reason. Edits of other rules stay.
+        """
+        edits = tuple(edit for edit in self.edits if edit.rule != CACHE_TTL)
+        skips = (*(skip for skip in self.skips if skip.rule != CACHE_TTL), Skip(CACHE_TTL, (), code, why))
+        return replace(self, edits=edits, skips=skips)
+
     def to_json(self) -> dict[str, Any]:
         """
         The fields for machines. Paths are written with dots.
@@ -108,6 +138,10 @@ class Upgrade(Struct, frozen=True, gc=False, omit_defaults=True):
             skips_left_out=self.skips_left_out + len(self.skips[_MOST_SHOWN:]),
             upgraded_left_out=self.upgraded_left_out + len(upgrades(dropped)),
         )
+
+
+NO_UPGRADE = Upgrade()
+"""The upgrade of a request that was not judged."""
 
 
 def auto_json(decision: Decision) -> dict[str, Any]:

@@ -106,6 +106,10 @@ class Caller:
         return self.key_fingerprints[0] if self.key_fingerprints else ""
 
 
+UNKNOWN_CALLER = Caller(product="", idle_prone=False)
+"""The caller of a request whose headers were not read."""
+
+
 def read_caller(
     headers: Headers, product: str, products: Products = PRODUCTS, tokens: AccessTokens = NO_TOKENS
 ) -> Caller:

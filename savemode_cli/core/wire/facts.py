@@ -95,6 +95,10 @@ class Facts:
     """Whether a person's message precedes the request; False after a tool result. True if that is unknown."""
 
 
+NO_FACTS = Facts()
+"""The facts of a request whose body was not read."""
+
+
 @dataclass(frozen=True, slots=True)
 class SeenMessages:
     """
