@@ -92,8 +92,19 @@ class Answer:
             end = max(one.ended_at, two.ended_at)
         usage = max(two.usage, one.usage, key=_amount)
         partial = one.partial_output and two.partial_output
+        thinks = None if one.thinks is None and two.thinks is None else bool(one.thinks or two.thinks)
         self.request = Recorded(
-            first.session, first.agent, first.model, start, end, usage, one.opens_turn, partial_output=partial
+            first.session,
+            first.agent,
+            first.model,
+            start,
+            end,
+            usage,
+            one.opens_turn,
+            partial_output=partial,
+            thinks=thinks,
+            instructed=one.instructed,
+            restarted=one.restarted,
         )
         self.timed = timed
         if self.request_id is None:

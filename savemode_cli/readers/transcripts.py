@@ -12,7 +12,7 @@ Times: a request starts when the record before it (along `parentUuid`) was writt
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import msgspec
@@ -76,6 +76,7 @@ class _Line(_Nested, gc=False):
     agentId: str | None = None  # noqa: N815
     isSidechain: bool | None = None  # noqa: N815
     requestRef: str | None = None  # noqa: N815
+    version: str | None = None
     data: _Progress | None = None
 
 
@@ -145,14 +146,20 @@ def _started(request: Recorded) -> datetime:
     return request.started_at
 
 
-_Mark = tuple[datetime, bool, str]
+_Event = Literal["", "instructions", "hook", "restart"]
+"""
+What happened before an answer. `hook`: a hook has run, and the next record shows when: a hook that runs directly before a
+message of a person is one of the start of a session.
+"""
+
+_Mark = tuple[datetime, bool, str, _Event]
 """
 The facts that a record gives about the answer after it: when the record was written, whether the answer is to a person's
-message (and not to a tool's result), and the ID of the last message of a person, "" if it was not read.
+message (and not to a tool's result), the ID of the last message of a person, "" if it was not read, and the event.
 """
 
 
-_NO_MARK: tuple[None, bool, str] = None, True, ""
+_NO_MARK: tuple[None, bool, str, _Event] = None, True, "", ""
 """The mark of a record that was not read. A file that begins with an answer begins a turn."""
 
 
@@ -169,13 +176,14 @@ class _Reading:
         self._agents: dict[str, datetime] = {}
         self._agent = ""
         self._number = 0
+        self._version: str | None = None
         self._counts = CostLines()
 
     def stated(self) -> tuple[StatedCost, ...]:
         return self._counts.stated()
 
     def file(self, number: int, source: Source) -> None:
-        self._number, self._agent = number, source.agent
+        self._number, self._agent, self._version = number, source.agent, None
         self._counts.pause()
         name = source.path.name
         try:
@@ -229,24 +237,31 @@ class _Reading:
             progress = _decode_progress(line).data
             if progress is not None and progress.message is not None and progress.message.timestamp is not None:
                 self._agents[progress.agentId or ""] = progress.message.timestamp
-        self._remember(read.uuid, read.parentUuid, read.timestamp, _by_person(read))
+        event = _event(read, line, self._before(read.parentUuid)[3])
+        self._remember(read.uuid, read.parentUuid, read.timestamp, _by_person(read), event)
 
-    def _remember(self, uuid: str | None, parent: str | None, at: datetime | None, person: bool | None) -> None:
+    def _before(self, parent: str | None) -> _Mark | tuple[None, bool, str, _Event]:
+        return self._marks.get(parent or "", _NO_MARK)
+
+    def _remember(
+        self, uuid: str | None, parent: str | None, at: datetime | None, person: bool | None, event: _Event
+    ) -> None:
         if uuid is None or at is None:
             return
         if self._agent == "":
             self._counts.record(at)
-        _, inherited, turn = self._marks.get(parent or "", _NO_MARK)
+        _, inherited, turn, _ = self._before(parent)
         if person is None:
-            self._marks[uuid] = at, inherited, turn
+            self._marks[uuid] = at, inherited, turn, event
         else:
-            self._marks[uuid] = at, person, uuid if person else turn
+            self._marks[uuid] = at, person, uuid if person else turn, event
         if len(self._marks) > 2 * _MAX_MARKS:
             for old in list(self._marks)[:_MAX_MARKS]:
                 del self._marks[old]
 
     def _answer(self, read: _Line) -> None:
-        self._remember(read.uuid, read.parentUuid, read.timestamp, None)
+        is_synthetic = read.message is not None and read.message.model == _SYNTHETIC and not read.isApiErrorMessage
+        self._remember(read.uuid, read.parentUuid, read.timestamp, None, "restart" if is_synthetic else "")
         agent = read.agentId or self._agent
         self._add(
             read,
@@ -255,12 +270,17 @@ class _Reading:
             self._marks.get(read.parentUuid or ""),
             read.parentUuid,
             read.requestRef,
+            is_new_version=self._is_new_version(read.version),
         )
 
+    def _is_new_version(self, version: str | None) -> bool:
+        before, self._version = self._version, version or self._version
+        return None not in (before, version) and before != version
+
     def _nested(self, read: _Line, nested: _Nested, agent: str) -> None:
-        self._remember(read.uuid, read.parentUuid, read.timestamp, None)
+        self._remember(read.uuid, read.parentUuid, read.timestamp, None, "")
         at = self._agents.get(agent)
-        self._add(nested, (self._number, agent, "progress"), agent, None if at is None else (at, False, ""))
+        self._add(nested, (self._number, agent, "progress"), agent, None if at is None else (at, False, "", ""))
 
     def _add(
         self,
@@ -270,6 +290,8 @@ class _Reading:
         before: _Mark | None,
         parent: str | None = None,
         reference: str | None = None,
+        *,
+        is_new_version: bool = False,
     ) -> None:
         answer = read.message
         if answer is None or answer.usage is None or read.timestamp is None or read.isApiErrorMessage:
@@ -278,7 +300,7 @@ class _Reading:
         if usage is None or answer.model is None or answer.model == _SYNTHETIC:
             return
         at = utc(read.timestamp)
-        marked_at, opens_turn, turn = before or _NO_MARK
+        marked_at, opens_turn, turn, event = before or _NO_MARK
         start = at if marked_at is None else min(_or_else(marked_at, at), at)
         content = crc32(answer.content) if answer.content else None
         line = Answer(
@@ -291,6 +313,9 @@ class _Reading:
                 usage,
                 opens_turn,
                 partial_output=answer.stop_reason is None,
+                thinks=_has_thinking(answer.content),
+                instructed=event == "instructions",
+                restarted=event == "restart" or is_new_version,
             ),
             message_id=answer.id or None,
             request_id=read.requestId or reference or None,
@@ -315,6 +340,41 @@ def _by_person(read: _Plain) -> bool | None:
         return None
     content = read.message.content
     return not (isinstance(content, list) and holds_tool_result(block.type for block in content))
+
+
+_HOOK = b'"hook_progress"'
+_HOOK_EVENT = b'"hookEvent"'
+_SESSION_START = b'"hookEvent":"SessionStart"'
+
+
+def _event(read: _Plain, line: bytes, before: _Event) -> _Event:
+    """
+    What has happened before an answer to this record.
+
+    Args:
+        read: the record.
+        line: its line.
+        before: what had happened before the record.
+    """
+    if read.type == "user":
+        if read.isMeta:
+            return "restart" if before == "restart" else "instructions"
+        if _by_person(read):
+            return "restart" if before in ("hook", "restart") else ""
+        return "" if before == "hook" else before
+    if read.type == "progress" and _HOOK in line and _HOOK_EVENT not in line:
+        return before or "hook"
+    if read.type in ("progress", "attachment") and _SESSION_START in line:
+        return "restart"
+    return "" if before == "hook" else before
+
+
+def _has_thinking(content: msgspec.Raw) -> bool | None:
+    """
+    Whether the content of an answer has thinking; None without content.
+    """
+    text = bytes(content)
+    return (b'"thinking"' in text or b'"redacted_thinking"' in text) if text else None
 
 
 def _or_else(at: datetime, other: datetime) -> datetime:

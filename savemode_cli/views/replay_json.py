@@ -13,9 +13,10 @@ from typing import Any
 from savemode_cli.core.budget.overview import stamp
 from savemode_cli.core.money.amounts import amounts
 from savemode_cli.core.money.pricing import nusd_of
-from savemode_cli.core.replay.grade import Grade, PromptTokens
+from savemode_cli.core.replay.grade import Grade
 from savemode_cli.core.replay.inference import GAPS
 from savemode_cli.core.replay.policies import REPLAY_POLICIES, PolicyName
+from savemode_cli.core.replay.prompt_tokens import PromptTokens
 from savemode_cli.core.replay.recording import SessionWay
 from savemode_cli.core.replay.report import Estimate, Replay, SessionDifference, WholeBill
 from savemode_cli.core.replay.sessions import PAUSE_EDGES_S, SECONDS_PER_SLOT

@@ -84,6 +84,84 @@ def test_tool_results_and_messages_of_people_are_distinguished(tmp_path: Path) -
     assert [request.opens_turn for request in only(made.write(tmp_path))] == [True, False, False, True]
 
 
+def thinking(kind: str = "thinking") -> dict[str, Any]:
+    """
+    The message of an answer that consists of one block.
+    """
+    return {"id": "msg_1", "model": "m", "usage": usage(w5=9), "content": [{"type": kind, "thinking": ""}]}
+
+
+def test_an_answer_with_thinking_is_recognised(tmp_path: Path) -> None:
+    """
+    In any of its lines; without content it is unknown. A text about thinking is none.
+    """
+    made = Transcript("s").user()
+    for blocks in (["thinking", "text"], ["text", "redacted_thinking"]):
+        made.user()
+        for number, kind in enumerate(blocks):
+            message = {**thinking(), "id": blocks[0], "content": [{"type": kind, "x": 'a "thinking" b'}]}
+            made.record("assistant", requestId=f"{blocks}", message=message, number=number)
+    made.user().record(
+        "assistant", message={**thinking(), "id": "t", "content": [{"type": "text", "text": '"thinking"'}]}
+    )
+    made.user().answer("4", usage(w5=9))
+
+    assert [request.thinks for request in only(made.write(tmp_path))] == [True, True, False, None]
+
+
+def test_instructions_of_the_client_are_recognised(tmp_path: Path) -> None:
+    """
+    Directly before the answer, and not where a person's message follows them, as after a local command.
+    """
+    made = Transcript("s").user().answer("1", usage(w5=9)).tool().user(isMeta=True).answer("2", usage(w5=9))
+    made.tool().answer("3", usage(w5=9)).user(isMeta=True).user("<command-name>").answer("4", usage(w5=9))
+    made.user(isMeta=True).tool().answer("5", usage(w5=9))
+
+    assert [request.instructed for request in only(made.write(tmp_path))] == [False, True, False, False, True]
+
+
+HOOK: dict[str, Any] = {"kind": "progress", "data": {"type": "hook_progress"}}
+SUMMARY = {"kind": "system", "subtype": "stop_hook_summary"}
+SAID = {"id": "x", "model": "<synthetic>", "usage": usage()}
+
+
+@pytest.mark.parametrize(
+    ("records", "restarted"),
+    [
+        pytest.param([], False, id="nothing"),
+        pytest.param([HOOK, SUMMARY], False, id="a hook at the end of the turn"),
+        pytest.param([HOOK, SUMMARY, HOOK, HOOK], True, id="a hook at the start"),
+        pytest.param([{**HOOK, "data": {**HOOK["data"], "hookEvent": "Stop"}}], False, id="a named hook"),
+        pytest.param([{**HOOK, "data": {**HOOK["data"], "hookEvent": "SessionStart"}}, SUMMARY], True, id="a start"),
+        pytest.param([{"kind": "attachment", "attachment": {"hookEvent": "SessionStart"}}], True, id="its attachment"),
+        pytest.param([{"kind": "assistant", "message": SAID}], True, id="an answer by the client"),
+        pytest.param([{"kind": "assistant", "message": SAID, "isApiErrorMessage": True}], False, id="an error"),
+    ],
+)
+def test_a_client_that_was_started_again_is_recognised(
+    records: list[dict[str, Any]], restarted: bool, tmp_path: Path
+) -> None:
+    """
+    By its hooks, or by the answer that it gives itself when it continues a conversation.
+    """
+    made = Transcript("s").user().answer("1", usage(w5=9), version="2.1.1")
+    for record in records:
+        made.record(**record)
+    made.user().answer("2", usage(w5=9), lines=2, version="2.1.1").tool().answer("3", usage(w5=9), version="2.1.1")
+
+    assert [request.restarted for request in only(made.write(tmp_path))] == [False, restarted, False]
+
+
+def test_a_new_version_was_started_again(tmp_path: Path) -> None:
+    """
+    An update takes effect with the next start.
+    """
+    made = Transcript("s").user().answer("1", usage(w5=9), version="2.1.1").user().answer("2", usage(w5=9))
+    made.user().answer("3", usage(w5=9), version="2.1.2", lines=2).user().answer("4", usage(w5=9), version="2.1.2")
+
+    assert [request.restarted for request in only(made.write(tmp_path))] == [False, False, True, False]
+
+
 @pytest.mark.parametrize(
     "more",
     [

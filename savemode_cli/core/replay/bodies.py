@@ -24,9 +24,10 @@ from savemode_cli.core.cache.prompt import Prompt, prompt_of
 from savemode_cli.core.errors import BadHeader, BadInput
 from savemode_cli.core.money.pricing import InputRates
 from savemode_cli.core.replay.calibration import PrefixLengths, as_long_as_billed, billed_split
-from savemode_cli.core.replay.grade import LONG_GAP, Outcome, PromptTokens
-from savemode_cli.core.replay.inference import gap_of
+from savemode_cli.core.replay.grade import LONG_GAP
+from savemode_cli.core.replay.inference import Outcome, gap_of
 from savemode_cli.core.replay.policies import REPLAY_POLICIES, Counterfactual, Used, kept_warm_tokens, with_lifetime
+from savemode_cli.core.replay.prompt_tokens import PromptTokens
 from savemode_cli.core.replay.rates import RequestRates
 from savemode_cli.core.replay.recording import Call, Recorded, Wanted
 from savemode_cli.core.replay.segments import SegmentStart

@@ -10,27 +10,28 @@ Outcomes of a request that follows another in its lane; `reach` is what it could
     cold      at most the head was read: no more than the lane's first prompt
     partial   anything between
 
-The prediction is `full` if the pause is within the TTL and the prompt was not cut below nine tenths of the prefix; otherwise
-it is `cold`. The first request of a lane has no prefix of its own, and what it reads depends on other sessions. It is
-counted separately.
+The prediction is `full` if the pause is within the TTL, the prompt was not cut below nine tenths of the prefix, and the
+client has probably not changed it (see `changes`). Otherwise it is `cold`. The first request of a lane has no prefix of
+its own, and what it reads depends on other sessions. It is counted separately.
 
 Tokens and dollars. The TTL alone does not predict changed content: some prompts within their TTL are written again, because
 the client changed something near their beginning. No TTL avoids that. Such losses are random events, so they are priced at a
 rate, with an interval (see `losses`). A model is rejected if the bill is far outside the interval.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fractions import Fraction
 from math import sqrt
-from typing import Literal
+from typing import TypeVar
 
 from savemode_cli.core.money.pricing import InputRates
-from savemode_cli.core.replay.inference import LaneRequest
+from savemode_cli.core.replay.changes import Changes, ChangeTally, seen
+from savemode_cli.core.replay.inference import LaneRequest, Outcome
 from savemode_cli.core.replay.losses import Loss, Losses, expected_loss, summed_losses, turn_of
+from savemode_cli.core.replay.prompt_tokens import PromptTokens, cost_ausd
 
-Outcome = Literal["full", "partial", "cold"]
 Pair = tuple[Outcome, Outcome]
 """The predicted and the recorded outcome."""
 
@@ -59,30 +60,9 @@ def outcome_of(item: LaneRequest) -> Outcome:
 
 def predicted(item: LaneRequest) -> Outcome:
     """
-    The outcome that the model predicts for it.
+    The outcome that times and lengths predict for it, if the client has not changed its prompt.
     """
     return "full" if item.survives(item.left_ttl) and not item.shrunk else "cold"
-
-
-@dataclass(slots=True)
-class PromptTokens:
-    """
-    The tokens of prompts, by how they are billed.
-    """
-
-    input_tokens: int = 0
-    write_5m_tokens: int = 0
-    write_1h_tokens: int = 0
-    read_tokens: int = 0
-
-    def add(self, other: "PromptTokens") -> None:
-        """
-        Add the counts of another.
-        """
-        self.input_tokens += other.input_tokens
-        self.write_5m_tokens += other.write_5m_tokens
-        self.write_1h_tokens += other.write_1h_tokens
-        self.read_tokens += other.read_tokens
 
 
 @dataclass(slots=True)
@@ -95,6 +75,11 @@ class Tally:
     """How many requests had each pair of outcomes. Only requests that follow another one count."""
     long_outcomes: dict[Pair, int] = field(default_factory=dict)
     """The same after pauses of more than 4 minutes."""
+    changes: Changes = field(default_factory=dict)
+    """
+    The requests that should have read their whole prefix, unless their client has changed it. They are not in the
+    outcomes above, because other sessions decide what is predicted for them.
+    """
     firsts: int = 0
     """How many requests were the first of their lane."""
     recorded: PromptTokens = field(default_factory=PromptTokens)
@@ -119,6 +104,7 @@ class Tally:
         pair: Pair | None,
         *,
         after_long_pause: bool = False,
+        change: ChangeTally | None = None,
     ) -> None:
         """
         Count one request.
@@ -129,6 +115,7 @@ class Tally:
             rates: what they cost; None if the model has no price.
             pair: its outcomes; None if it is the first of its lane.
             after_long_pause: whether a pause of more than 4 minutes precedes it.
+            change: the requests to which it belongs, if its client may have changed the prompt.
         """
         self.recorded.add(recorded)
         self.alone.add(alone)
@@ -138,9 +125,14 @@ class Tally:
         if pair is None:
             self.firsts += 1
             return
-        self.outcomes[pair] = self.outcomes.get(pair, 0) + 1
+        if change is not None:
+            _count(change.outcomes, pair[1])
+            if after_long_pause:
+                _count(change.long_outcomes, pair[1])
+            return
+        _count(self.outcomes, pair)
         if after_long_pause:
-            self.long_outcomes[pair] = self.long_outcomes.get(pair, 0) + 1
+            _count(self.long_outcomes, pair)
 
     def add(self, item: LaneRequest, rates: InputRates | None) -> None:
         """
@@ -153,7 +145,10 @@ class Tally:
             return
         pair = (predicted(item), outcome_of(item))
         is_long = item.idle > LONG_GAP
-        self.book(recorded, _alone(item, pair[0]), rates, pair, after_long_pause=is_long)
+        change = None
+        if pair[0] == "full" and item.change is not None:
+            change = self.changes.setdefault(item.change, ChangeTally())
+        self.book(recorded, _alone(item, pair[0]), rates, pair, after_long_pause=is_long, change=change)
         if pair[0] == "full":
             _count_loss(self.losses.setdefault(turn_of(item), Loss()), item, rates)
             if is_long and item.request.opens_turn:
@@ -162,12 +157,19 @@ class Tally:
         elif item.request.opens_turn and item.survives("1h") and not item.survives(item.left_ttl):
             self.rescuable += not item.shrunk and not item.reads_all
 
+    @property
+    def graded(self) -> int:
+        """
+        How many requests follow another one.
+        """
+        return sum(self.outcomes.values()) + sum(change.requests for change in self.changes.values())
 
-def cost_ausd(rates: InputRates, tokens: PromptTokens) -> int:
-    """
-    What the tokens of a prompt cost, in atto-dollars.
-    """
-    return rates.cost_ausd(tokens.input_tokens, tokens.write_5m_tokens, tokens.write_1h_tokens, tokens.read_tokens)
+
+Counted = TypeVar("Counted")
+
+
+def _count(counts: dict[Counted, int], key: Counted) -> None:
+    counts[key] = counts.get(key, 0) + 1
 
 
 def _alone(item: LaneRequest, outcome: Outcome) -> PromptTokens:
@@ -316,8 +318,7 @@ def grade(tallies: Sequence[Tally]) -> Grade:
     prediction.add(PromptTokens(0, expected.tokens_5m, expected.tokens_1h, -expected.tokens_5m - expected.tokens_1h))
     alone_ausd = sum(tally.alone_ausd for tally in tallies)
     spread = int(_DEVIATIONS * sqrt(expected.variance))
-    outcomes = _summed(tally.outcomes for tally in tallies)
-    long_outcomes = _summed(tally.long_outcomes for tally in tallies)
+    outcomes, long_outcomes = _outcomes(tallies)
     return Grade(
         requests=sum(outcomes.values()),
         right=_right(outcomes),
@@ -340,12 +341,26 @@ def grade(tallies: Sequence[Tally]) -> Grade:
     )
 
 
-def _summed(parts: Iterable[dict[Pair, int]]) -> dict[Pair, int]:
-    total: dict[Pair, int] = {}
-    for part in parts:
-        for pair, count in part.items():
-            total[pair] = total.get(pair, 0) + count
-    return total
+def _outcomes(tallies: Sequence[Tally]) -> tuple[dict[Pair, int], dict[Pair, int]]:
+    """
+    How many requests had each pair of outcomes, and how many of those followed a pause of more than 4 minutes.
+    """
+    outcomes: dict[Pair, int] = {}
+    long_outcomes: dict[Pair, int] = {}
+    record = seen(tally.changes for tally in tallies)
+    for tally in tallies:
+        _add(outcomes, tally.outcomes)
+        _add(long_outcomes, tally.long_outcomes)
+        for reason, change in tally.changes.items():
+            said: Outcome = "cold" if record[reason].expects_loss(change) else "full"
+            _add(outcomes, {(said, was): count for was, count in change.outcomes.items()})
+            _add(long_outcomes, {(said, was): count for was, count in change.long_outcomes.items()})
+    return outcomes, long_outcomes
+
+
+def _add(counts: dict[Pair, int], more: dict[Pair, int]) -> None:
+    for pair, count in more.items():
+        counts[pair] = counts.get(pair, 0) + count
 
 
 def _right(outcomes: dict[Pair, int]) -> int:

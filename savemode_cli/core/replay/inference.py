@@ -19,11 +19,26 @@ from typing import TYPE_CHECKING, Literal
 
 from savemode_cli.core.cache.head import head_tokens
 from savemode_cli.core.cache.lifetimes import GRACE, LIFETIMES
+from savemode_cli.core.replay.thinking import OtherPrefix, Thinking
 
 if TYPE_CHECKING:
     from savemode_cli.core.replay.recording import Recorded
 
 Ttl = Literal["5m", "1h"]
+
+Outcome = Literal["full", "partial", "cold"]
+"""How much of its prefix a request reads. See `grade`."""
+
+Change = Literal["restart", "instructions", "return"]
+"""
+Why a client may send another prompt than the cached one, as far as the record shows it before the bill:
+
+    restart         the client was started again, and wrote the beginning of the conversation anew
+    instructions    a skill or a command turns thinking off, and no prefix without thinking can be read
+    return          the next turn of a person turns it on again, and no prefix with thinking can be read
+
+See `thinking` for the last two.
+"""
 
 GAPS = ("first", "to_1m", "to_5m", "to_1h", "over_1h")
 """The classes of pauses before a request; `first` is a lane's first request."""
@@ -74,6 +89,10 @@ class LaneRequest:
     """What the lane last read of its own prefix when the rest of the prompt had changed; 0 if that never happened."""
     ttl: Ttl
     """The TTL of what this request writes."""
+    change: Change | None = None
+    """Why its prompt may have changed; None if the record shows no reason."""
+    has_thinking_off: bool = False
+    """Whether instructions have turned thinking off for it."""
 
     @property
     def cached_tokens(self) -> int:
@@ -147,6 +166,7 @@ class _Lane:
     first_tokens: int
     head_tokens: int
     own_head_tokens: int
+    thinking: Thinking
 
 
 class LaneCaches:
@@ -192,9 +212,30 @@ def _beside(lane: _Lane | None, request: "Recorded") -> LaneRequest:
     if not usage.tokens.write_1h and not usage.tokens.write_5m:
         ttl = lane.ttl
     idle = max(request.started_at - lane.ended_at, _NO_TIME)
+    is_off = lane.thinking.turns_off(request)
     return LaneRequest(
-        request, idle, lane.left_tokens, lane.ttl, lane.first_tokens, lane.head_tokens, lane.own_head_tokens, ttl
+        request,
+        idle,
+        lane.left_tokens,
+        lane.ttl,
+        lane.first_tokens,
+        lane.head_tokens,
+        lane.own_head_tokens,
+        ttl,
+        _change(lane.thinking, request, lane.left_tokens, is_off=is_off),
+        is_off,
     )
+
+
+def _change(thinking: Thinking, request: "Recorded", left_tokens: int, *, is_off: bool) -> Change | None:
+    if request.restarted:
+        return "restart"
+    if is_off == thinking.is_off:
+        return None
+    other, reach = thinking.other, min(left_tokens, request.usage.cached_tokens)
+    if other is not None and other.reads_all(request, reach):
+        return None
+    return "instructions" if is_off else "return"
 
 
 def _after(lane: _Lane | None, item: LaneRequest) -> _Lane:
@@ -208,7 +249,16 @@ def _after(lane: _Lane | None, item: LaneRequest) -> _Lane:
         first_tokens=item.first_tokens,
         head_tokens=head if head <= _LONGEST_HEAD else item.head_tokens,
         own_head_tokens=read if survived and not item.reads_all else item.own_head_tokens,
+        thinking=Thinking(bool(request.thinks)) if lane is None else _thinking_after(lane, item),
     )
+
+
+def _thinking_after(lane: _Lane, item: LaneRequest) -> Thinking:
+    is_off = item.has_thinking_off
+    if item.change == "instructions" and item.survives(item.left_ttl) and item.reads_all:
+        is_off = False  # the request read its whole prefix, so nothing was switched
+    left = OtherPrefix(lane.left_tokens, lane.ttl, lane.ended_at)
+    return lane.thinking.after(item.request, is_off=is_off, left=left)
 
 
 @dataclass(frozen=True, slots=True)

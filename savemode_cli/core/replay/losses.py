@@ -18,9 +18,18 @@ from fractions import Fraction
 
 from savemode_cli.core.replay.inference import LaneRequest
 
-TURNS = ("tool", "turn_to_1m", "turn_to_5m", "turn_over_5m")
+TURNS = (
+    "tool",
+    "turn_to_1m",
+    "turn_to_5m",
+    "turn_over_5m",
+    "changed_tool",
+    "changed_turn_to_5m",
+    "changed_turn_over_5m",
+)
 """
-The classes of requests by what precedes them: a tool result, or a message of a person after a pause of this length.
+The classes of requests by what precedes them: a tool result, or a message of a person after a pause of this length. The
+client has probably changed the prompt of those that begin with `changed`; see `changes`.
 """
 
 
@@ -36,11 +45,17 @@ class Prior:
     """It counts as much as this many requests."""
 
 
+_CHANGED_PRIOR = Prior(Fraction(2, 3), 2)
+"""Such a prompt loses its messages, and still reads its head."""
+
 PRIORS: dict[str, Prior] = {
     "tool": Prior(Fraction(1, 1000), 1000),
     "turn_to_1m": Prior(Fraction(25, 1000), 2),
     "turn_to_5m": Prior(Fraction(60, 1000), 2),
     "turn_over_5m": Prior(Fraction(120, 1000), 2),
+    "changed_tool": _CHANGED_PRIOR,
+    "changed_turn_to_5m": _CHANGED_PRIOR,
+    "changed_turn_over_5m": _CHANGED_PRIOR,
 }
 
 
@@ -48,9 +63,13 @@ def turn_of(item: LaneRequest) -> str:
     """
     The class of a request that follows another.
     """
+    gap = item.gap
+    if item.change is not None:
+        if not item.request.opens_turn:
+            return "changed_tool"
+        return "changed_turn_to_5m" if gap in ("to_1m", "to_5m") else "changed_turn_over_5m"
     if not item.request.opens_turn:
         return "tool"
-    gap = item.gap
     return f"turn_{gap}" if gap in ("to_1m", "to_5m") else "turn_over_5m"
 
 
@@ -202,11 +221,11 @@ def turn_counts(losses: Losses) -> TurnCounts:
     """
     The counts of a session's losses.
     """
-    short = [losses[turn] for turn in ("turn_to_1m", "turn_to_5m") if turn in losses]
-    long = losses.get("turn_over_5m", Loss())
+    short = [losses[turn] for turn in ("turn_to_1m", "turn_to_5m", "changed_turn_to_5m") if turn in losses]
+    long = [losses[turn] for turn in ("turn_over_5m", "changed_turn_over_5m") if turn in losses]
     return TurnCounts(
         sum(loss.requests for loss in short),
         sum(loss.lost_requests for loss in short),
-        long.requests,
-        long.lost_requests,
+        sum(loss.requests for loss in long),
+        sum(loss.lost_requests for loss in long),
     )

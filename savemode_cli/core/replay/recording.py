@@ -38,6 +38,12 @@ class Recorded:
     """
     partial_output: bool = False
     """Whether it was recorded before the answer was complete. Then `output_tokens` is too low, often a placeholder."""
+    thinks: bool | None = None
+    """Whether its answer has thinking; None if the record does not show it."""
+    instructed: bool = False
+    """Whether text of the client precedes it directly, such as the instructions of a skill or a command."""
+    restarted: bool = False
+    """Whether the record shows that the client was started again since the answer before it."""
 
     @property
     def billed(self) -> bool:

@@ -12,10 +12,11 @@ from typing import Literal
 
 from savemode_cli.core.replay.bootstrap import Interval, difference, intervals
 from savemode_cli.core.replay.choices import REPLAY_CHOICES
-from savemode_cli.core.replay.grade import Grade, PromptTokens, grade
+from savemode_cli.core.replay.grade import Grade, grade
 from savemode_cli.core.replay.inference import GAPS
 from savemode_cli.core.replay.losses import TurnCounts, turn_counts
 from savemode_cli.core.replay.policies import REPLAY_POLICIES, PolicyName
+from savemode_cli.core.replay.prompt_tokens import PromptTokens
 from savemode_cli.core.replay.segments import PolicySum
 from savemode_cli.core.replay.sessions import Cell, SessionReplay
 from savemode_cli.core.replay.staleness import Stale, stale_sessions

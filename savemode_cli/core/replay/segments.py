@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import Literal
 
 from savemode_cli.core.money.pricing import InputRates, nusd_of
-from savemode_cli.core.replay.grade import PromptTokens
 from savemode_cli.core.replay.inference import LaneRequest
 from savemode_cli.core.replay.policies import Counterfactual, Counterfactuals
+from savemode_cli.core.replay.prompt_tokens import PromptTokens
 from savemode_cli.core.replay.recording import Recorded
 
 SegmentStart = Literal["cold", "pause"]

@@ -76,7 +76,7 @@ def _newest(sessions: Sequence[SessionReplay]) -> int:
 
 
 def _graded(session: SessionReplay) -> int:
-    return sum(session.tally.outcomes.values())
+    return session.tally.graded
 
 
 def _problem(sessions: Sequence[SessionReplay]) -> str:

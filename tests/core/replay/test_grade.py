@@ -8,8 +8,9 @@ from fractions import Fraction
 import pytest
 
 from savemode_cli.core.money.pricing import InputRates, PriceTable, nusd_of
-from savemode_cli.core.replay.grade import PromptTokens, Tally, cost_ausd, grade, outcome_of, predicted
+from savemode_cli.core.replay.grade import Tally, grade, outcome_of, predicted
 from savemode_cli.core.replay.inference import lane_requests
+from savemode_cli.core.replay.prompt_tokens import PromptTokens, cost_ausd
 from savemode_cli.core.wire.usage import Tokens, Usage
 from tests.builders import a_price
 from tests.core.replay.test_inference import a_request, second

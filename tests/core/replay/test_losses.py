@@ -28,6 +28,22 @@ def test_classes_of_turns(pause_s: float, opens_turn: bool, turn: str) -> None:
     assert turn_of(second(a_request(0, w5=100), a_request(pause_s, opens_turn=opens_turn))) == turn
 
 
+@pytest.mark.parametrize(
+    ("pause_s", "opens_turn", "turn"),
+    [(10, False, "changed_tool"), (299, True, "changed_turn_to_5m"), (301, True, "changed_turn_over_5m")],
+)
+def test_classes_of_changed_prompts(pause_s: float, opens_turn: bool, turn: str) -> None:
+    """
+    The same, where the client has probably changed the prompt. They count as changes of a person's turns.
+    """
+    request = a_request(pause_s, opens_turn=opens_turn, restarted=True)
+    assert turn_of(second(a_request(0, w5=100), request)) == turn
+
+    counts = turn_counts({turn: a_loss(3, 2)})
+    expected = TurnCounts(3, 2) if "to_5m" in turn else TurnCounts(0, 0, 3, 2) if "over" in turn else TurnCounts()
+    assert counts == expected
+
+
 def a_loss(requests: int, lost: int, each: int = 1000) -> Loss:
     """
     Equal requests, each worth an atto-dollar a token.

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savemode_cli.core.replay.grade import PromptTokens
+from savemode_cli.core.replay.prompt_tokens import PromptTokens
 from savemode_cli.core.replay.segments import PolicySum, Segment
 from tests.support.examples import examples
 from tests.support.replayed import a_session, replayed
