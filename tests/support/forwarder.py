@@ -32,6 +32,7 @@ class Forwarder:
         """How often the client said something that the server was given."""
         self._target = port
         self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self.mend()
 
@@ -58,11 +59,13 @@ class Forwarder:
         """
         End every connection that there is.
         """
-        for one in self._open:
+        with self._lock:
+            # A client that connects again at once is not among them.
+            ended, self._open = self._open, []
+        for one in ended:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
-        self._open = []
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -76,7 +79,8 @@ class Forwarder:
                 client.close()
                 continue
             self.connections += 1
-            self._open += [client, server]
+            with self._lock:
+                self._open += [client, server]
             for pump in (self._to_server, self._to_client):
                 threading.Thread(target=pump, args=(client, server), daemon=True).start()
 
