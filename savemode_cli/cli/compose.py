@@ -8,29 +8,30 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any
 
-from savemode_cli.cli.screen import say
-from savemode_cli.views.printable import printable_json
+from savemode_cli.cli.opening import (
+    ledger_options,
+    open_alerts,
+    open_auto,
+    open_flags,
+    open_keep_warm,
+    open_till_with_alerts,
+    open_trial,
+)
 
 if TYPE_CHECKING:
     import socket
 
-    from savemode_cli.alerts.raised import Alerts
     from savemode_cli.config import Settings
-    from savemode_cli.core.budget.ledger import AsyncLedger, Ledger
-    from savemode_cli.core.budget.scopes import Process
     from savemode_cli.core.exchange.exchange import Exchange
     from savemode_cli.core.exchange.observed import Observed, Part, Sink
     from savemode_cli.network import Network
-    from savemode_cli.proxy.auto_ttl import AutoTtl
     from savemode_cli.proxy.gateway import Gateway
     from savemode_cli.proxy.keep_warm import KeepWarm
     from savemode_cli.proxy.live_pages import Watch
     from savemode_cli.proxy.relay import Relay
     from savemode_cli.proxy.relay_settings import RelaySettings
-    from savemode_cli.proxy.till import Till
-    from savemode_cli.proxy.ttl_key import TtlKeyExperiment
     from savemode_cli.proxy.upstream import Transport
     from savemode_cli.serving.access import AccessPolicy
     from savemode_cli.serving.connections import Connections
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from savemode_cli.simulated.serving import Serving
     from savemode_cli.telemetry.flags import Flags
 
-_OPENING_S = 0.5
 _RECENT_EXCHANGES = 200  # what `/-/exchanges` can show
 
 
@@ -177,7 +177,7 @@ def compose(
 
     alerts = open_alerts(settings, announce)
     try:
-        till = _till_with_alerts(settings, announce, alerts)
+        till = open_till_with_alerts(settings, announce, alerts)
     except BaseException:
         listener.close()
         raise
@@ -321,25 +321,6 @@ def _simulated(settings: "Settings", now: "Callable[[], datetime]", access: "Acc
     return Serving(SimulatedUpstream(behaviour, clock=clock), access=access), clock
 
 
-def ledger_options(settings: "Settings") -> str | None:
-    """
-    What `savemode budget` needs to reach the ledger of a proxy with these settings, whatever folder and environment it is
-    run in; None for a ledger that only the proxy has.
-    """
-    import shlex
-
-    from savemode_cli.config import shown_url
-    from savemode_cli.ledgers import file_of
-
-    if not settings.ledger_id:
-        return None
-    if settings.uses_own_ledger:
-        return ""
-    file = file_of(settings.ledger_url)
-    url = shown_url(settings.ledger_url) if file is None else f"sqlite:///{file.absolute()}"
-    return f" --ledger {shlex.quote(url)}"
-
-
 @contextlib.contextmanager
 def findable(settings: "Settings", proxy: Proxy) -> Iterator[None]:
     """
@@ -351,227 +332,6 @@ def findable(settings: "Settings", proxy: Proxy) -> Iterator[None]:
 
     with registered(settings.proxies_folder, RunningProxy(proxy.url, os.getpid(), settings.ledger_id)):
         yield
-
-
-@contextlib.contextmanager
-def opened_sinks(settings: "Settings", announce: Callable[[str, str], None], out: TextIO) -> "Iterator[Sequence[Sink]]":
-    """
-    Whoever is told of every exchange besides the terminal. They are closed at the end, whether or not a proxy began.
-    """
-    sinks: list[Sink] = []
-    try:
-        sinks += open_captures(settings, announce)
-        for sink in open_telemetry(settings, announce, out):
-            sinks.append(sink)
-        yield sinks
-    finally:
-        for sink in sinks:
-            sink.close()
-
-
-def open_captures(settings: "Settings", announce: Callable[[str, str], None]) -> "list[Sink]":
-    """
-    The sink that keeps what is said, where that was asked for.
-
-    Raises:
-        ConfigError: its folder is not one to keep such things in.
-    """
-    if settings.capture is None:
-        return []
-    from savemode_cli.captures.sink import CaptureSink
-
-    return [CaptureSink(settings.capture, announce, upstream=settings.upstream, keep=settings.keep)]
-
-
-def open_telemetry(settings: "Settings", announce: Callable[[str, str], None], out: TextIO) -> "Iterator[Sink]":
-    """
-    The sinks of the table `SINKS` that the settings ask for, each opened when it is taken.
-    """
-    from savemode_cli import __version__
-    from savemode_cli.telemetry.definition import SinkContext
-    from savemode_cli.telemetry.sinks import configured_sinks
-
-    context = SinkContext(
-        settings, __version__, announce, lambda text: say(out, printable_json(text)), is_terminal=out.isatty()
-    )
-    for definition in configured_sinks(settings):
-        yield definition.open(context)
-
-
-def open_alerts(settings: "Settings", announce: Callable[[str, str], None]) -> "Alerts | None":
-    """
-    Who tells a person that money runs out; None without a channel.
-    """
-    from savemode_cli.alerts.channels import configured_channels
-    from savemode_cli.alerts.raised import Alerts
-    from savemode_cli.alerts.sender import Sender
-    from savemode_cli.core.budget.alerts import Crossings
-
-    senders = [Sender(one.name, one.open(settings), announce) for one in configured_channels(settings)]
-    return Alerts(senders, Crossings(settings.alerts_at), settings.ledger_id) if senders else None
-
-
-def _till_with_alerts(settings: "Settings", announce: Callable[[str, str], None], alerts: "Alerts | None") -> "Till":
-    """
-    The till, whose crossings and troubles raise alerts.
-
-    Raises:
-        LedgerUnavailable: as `open_till`.
-    """
-    if alerts is None:
-        return open_till(settings, announce)
-    till = open_till(settings, alerts.listening(announce))
-    alerts.claim_with(till)
-    till.observe(alerts.settled)
-    return till
-
-
-def open_flags(settings: "Settings", announce: Callable[[str, str], None]) -> "Flags | None":
-    """
-    PostHog's evaluation of the gate's flag, where it is configured; else the callers' headers count.
-    """
-    if not settings.asks_flags or settings.posthog_api_key is None or settings.posthog_distinct_id is None:
-        return None
-    from savemode_cli.telemetry.flags import Evaluation, Flags
-
-    evaluate = Evaluation(settings.posthog_api_key, settings.posthog_host, settings.posthog_personal_api_key)
-    return Flags(evaluate, settings.posthog_distinct_id, announce)
-
-
-def open_till(settings: "Settings", announce: Callable[[str, str], None]) -> "Till":
-    """
-    The ledger, the configured budgets and the prices, joined.
-
-    A ledger that cannot be opened is told, and the proxy starts all the same if its requests pass without one.
-
-    Raises:
-        LedgerUnavailable: they do not (`fail_for`).
-    """
-    from savemode_cli.core.budget.without_ledger import fail_for
-    from savemode_cli.core.errors import LedgerUnavailable
-    from savemode_cli.ledgers import connected_ledger, open_ledger
-    from savemode_cli.ledgers.unavailable import UnavailableLedger
-    from savemode_cli.prices import load_prices
-    from savemode_cli.proxy.local_ledger import LocalLedger
-    from savemode_cli.proxy.till import Till
-
-    def opened() -> "Ledger":
-        # The event loop makes its calls, so they do not wait. Opening does, for other processes may be opening it too.
-        return open_ledger(settings.ledger_url, busy_s=0, opening_s=_OPENING_S)
-
-    table, password = load_prices(settings.price_file), settings.password_of_ledger()
-    connected = connected_ledger(settings.ledger_url, password=password)
-    edge: AsyncLedger
-    trouble = None
-    try:
-        edge = LocalLedger(opened()) if connected is None else connected
-        if connected is not None:
-            _check(connected)
-    except LedgerUnavailable as error:
-        if fail_for(settings.budgets(), settings.fail) == "closed":
-            raise type(error)(error.message, hint=f"{error.hint}; --fail open starts without the ledger") from error
-        trouble = error
-        edge = connected or LocalLedger(cast("Ledger", UnavailableLedger(opened)))
-    return Till(
-        edge,
-        table,
-        announce,
-        budgets=settings.budgets(),
-        fail=settings.fail,
-        trouble=trouble,
-        process=_process(),
-    )
-
-
-def _check(ledger: "AsyncLedger") -> None:
-    """
-    Whether a ledger over a network answers and can be written.
-
-    Raises:
-        LedgerUnavailable: it does not, or cannot.
-    """
-    import asyncio
-
-    async def check() -> None:
-        try:
-            await ledger.check()
-        finally:
-            await ledger.disconnect()
-
-    asyncio.run(check())
-
-
-def _process() -> "Process":
-    """
-    What this process is to budgets of a run or a project.
-    """
-    import os
-    from datetime import UTC, datetime
-    from pathlib import Path
-
-    from savemode_cli.core.budget.scopes import Process
-
-    here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
-    return Process(f"{datetime.now(UTC):%y%m%d-%H%M%S}-{os.getpid()}", str(root))
-
-
-def open_ttl_key(settings: "Settings", announce: Callable[[str, str], None]) -> "TtlKeyExperiment | None":
-    """
-    The experiment on the key of the cache, and its verdicts; with a simulated upstream there are none.
-    """
-    if settings.is_simulated or (settings.ttl_policy != "auto" and not settings.hold_out):
-        return None
-    from savemode_cli.proxy.ttl_key import TtlKeyExperiment
-    from savemode_cli.proxy.ttl_key_file import TtlKeyFile
-
-    return TtlKeyExperiment(TtlKeyFile(settings.ttl_key_file), announce)
-
-
-def open_auto(
-    settings: "Settings", announce: Callable[[str, str], None]
-) -> "tuple[AutoTtl | None, TtlKeyExperiment | None]":
-    """
-    The policy `auto`, if it is the one, and the experiment that it may need; with a simulated upstream it begins without a
-    history, and leaves none.
-    """
-    experiment = open_ttl_key(settings, announce)
-    if settings.ttl_policy != "auto":
-        return None, experiment
-    from savemode_cli.prices import load_prices
-    from savemode_cli.proxy.auto_history import AutoHistoryFile
-    from savemode_cli.proxy.auto_ttl import AutoTtl
-
-    prices = load_prices(settings.price_file)
-    file = None if settings.is_simulated else AutoHistoryFile(settings.auto_file)
-    if experiment is None:
-        return AutoTtl(prices, file, announce), None
-    return AutoTtl(prices, file, announce, experiment.carries_over), experiment
-
-
-def open_keep_warm(
-    settings: "Settings", now: "Callable[[], datetime]", announce: Callable[[str, str], None]
-) -> "KeepWarm | None":
-    """
-    What sends keep-warm requests, if any are allowed.
-    """
-    if not settings.keep_warm:
-        return None
-    from savemode_cli.proxy.keep_warm import KeepWarm
-
-    return KeepWarm(settings.keep_warm, settings.keep_warm_hourly, now, announce)
-
-
-def open_trial(settings: "Settings", announce: Callable[[str, str], None]) -> "list[Sink]":
-    """
-    The sink that notes what the sessions of a trial cost, if there is a trial; with a simulated upstream nothing is noted.
-    """
-    if not settings.hold_out or settings.is_simulated:
-        return []
-    from savemode_cli.proxy.trial import TrialSink
-    from savemode_cli.proxy.trial_file import TrialFile
-
-    return [TrialSink(TrialFile(settings.trial_file), announce)]
 
 
 def _check_address(settings: "Settings", *, loopback: bool) -> None:

@@ -17,8 +17,9 @@ import typer
 
 from savemode_cli.cli.banner import capture_rows
 from savemode_cli.cli.command_group import Definition
-from savemode_cli.cli.compose import compose, findable, opened_sinks
+from savemode_cli.cli.compose import compose, findable
 from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.opening import opened_sinks
 from savemode_cli.cli.screen import announcer, guard_logs, printer, say
 from savemode_cli.cli.settings import deciding
 from savemode_cli.views.printable import printable, printable_json

@@ -47,7 +47,8 @@ def _json_line(exchange: "Exchange") -> str:
 
 
 def _logfmt_printer(out: TextIO, *, verbose: bool) -> "Callable[[Exchange], None]":
-    from savemode_cli.views.request import details, logfmt
+    from savemode_cli.views.logfmt import logfmt
+    from savemode_cli.views.request import details
 
     def show(exchange: "Exchange") -> None:
         exchange = exchange.shortened()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from savemode_cli.cli.banner import say_hello
-from savemode_cli.cli.compose import compose, findable, opened_sinks
+from savemode_cli.cli.compose import compose, findable
 from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.opening import opened_sinks
 from savemode_cli.cli.screen import announcer, guard_logs, printer, say
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from datetime import timedelta
 from savemode_cli.core.diagnosis.causes import Verdict
 from savemode_cli.core.diagnosis.history import Asked, History, Prices, betas_of
 from savemode_cli.core.errors import BadInput
-from savemode_cli.core.wire.breakpoints import TooMuchWork
 from savemode_cli.core.wire.caller import named_session
+from savemode_cli.core.wire.reading_work import TooMuchWork
 from savemode_cli.core.wire.usage import Usage
 from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.proxy.progress import ExchangeInProgress

@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from savemode_cli.telemetry.background import Undelivered
 from savemode_cli.telemetry.event import Event
+from savemode_cli.telemetry.outlet import Undelivered
 
 EXPORT_S = 2.0
 """How long an export may take. A batch that was not exported is tried again."""

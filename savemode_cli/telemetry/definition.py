@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from savemode_cli.core.exchange.observed import Sink
-from savemode_cli.telemetry.background import Background, Outlet
+from savemode_cli.telemetry.background import Background
 from savemode_cli.telemetry.event import Origin, ai_generation
+from savemode_cli.telemetry.outlet import Outlet
 
 if TYPE_CHECKING:
     from savemode_cli.config import Settings

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from savemode_cli.private import open_to_append
-from savemode_cli.telemetry.background import Background, Undelivered
+from savemode_cli.telemetry.background import Background
 from savemode_cli.telemetry.definition import Probe, SinkContext, SinkDefinition, SinkFinding
 from savemode_cli.telemetry.event import Event
+from savemode_cli.telemetry.outlet import Undelivered
 
 if TYPE_CHECKING:
     from savemode_cli.config import Settings

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from savemode_cli.core.errors import ConfigError
-from savemode_cli.telemetry.background import Background, Undelivered
+from savemode_cli.telemetry.background import Background
 from savemode_cli.telemetry.definition import Probe, SinkContext, SinkDefinition, SinkFinding
 from savemode_cli.telemetry.event import Event
+from savemode_cli.telemetry.outlet import Undelivered
 from savemode_cli.telemetry.session import session_for
 from savemode_cli.telemetry.spool import Spool
 

@@ -6,25 +6,22 @@ characters in what came over the wire are escaped. Lines have colours; whoever p
 terminal.
 """
 
-import json
-import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import NamedTuple
 
 from typer import style
 
 from savemode_cli.core.exchange.exchange import Exchange
-from savemode_cli.core.money.amounts import dollars, usd
+from savemode_cli.core.money.amounts import dollars
 from savemode_cli.core.wire.messages import dotted
 from savemode_cli.core.wire.models import other_spellings
 from savemode_cli.views.labelled import labelled
+from savemode_cli.views.logfmt import clock, pairs
 from savemode_cli.views.misses import describe
 from savemode_cli.views.money import STYLES, amount, saved
-from savemode_cli.views.printable import printable, printable_json, without_colours
+from savemode_cli.views.printable import printable, without_colours
 
 INDENT = " " * 9
-_PLAIN = re.compile(r"[\w./:@+\[\]-]+")
 
 
 class _Field(NamedTuple):
@@ -132,7 +129,7 @@ def _other_row(exchange: Exchange, width: int) -> str:
         ending += ", cost unknown"
     room = max(_LEAST_PATH, width - len(f"00:00:00  {ending}"))
     name = _cut(printable(f"{exchange.call.method} {exchange.call.path}"), room)
-    return f"{_clock(exchange.started_at)} {name} {_coloured(ending, _status_colour(exchange))}"
+    return f"{clock(exchange.started_at)} {name} {_coloured(ending, _status_colour(exchange))}"
 
 
 _LEAST_PATH = 20
@@ -144,7 +141,7 @@ def _cells(exchange: Exchange) -> tuple[dict[str, str], dict[str, str]]:
     """
     (ttl, ttl_colour), (left, left_colour) = _ttl(exchange), _left(exchange)
     texts = {
-        "time": _clock(exchange.started_at),
+        "time": clock(exchange.started_at),
         "model": _cut(short_model(exchange.call.model), 11),
         "cost": _cost(exchange),
         "vs 5m": _saved(exchange),
@@ -152,7 +149,7 @@ def _cells(exchange: Exchange) -> tuple[dict[str, str], dict[str, str]]:
         "budget": left,
         "status": status(exchange),
     }
-    lost = (_difference(exchange) or 0) > 0
+    lost = (exchange.difference_nusd or 0) > 0
     colours = {
         "vs 5m": "yellow" if lost else "green",
         "cache": ttl_colour,
@@ -222,18 +219,8 @@ def _cost(exchange: Exchange) -> str:
     return f"{'~' if is_estimate and settlement.nusd else ''}{dollars(settlement.nusd)}"
 
 
-def _difference(exchange: Exchange) -> int | None:
-    """
-    What the request cost beyond a world without savemode: of an upgraded one, and where a cache was kept warm.
-    """
-    receipt = exchange.bill.receipt
-    if receipt is None or not (exchange.upgrade.upgraded or receipt.difference_nusd):
-        return None
-    return receipt.difference_nusd
-
-
 def _saved(exchange: Exchange) -> str:
-    difference = _difference(exchange)
+    difference = exchange.difference_nusd
     return "" if difference is None else saved(0 if dollars(abs(difference)).startswith("<") else difference)
 
 
@@ -297,101 +284,6 @@ _REFUSALS = {
 }
 
 
-def logfmt(exchange: Exchange) -> str:
-    """
-    A request as `name=value` pairs behind its local time and a constant word to search for. Amounts have all their digits.
-    """
-    facts: list[tuple[str, object]] = [
-        ("outcome", exchange.answer.outcome),
-        ("status", exchange.answer.status if exchange.answer.status is not None else "-"),
-        *_money(exchange),
-        *_missed(exchange),
-        *_upgrades(exchange),
-        ("model", exchange.call.model or "-"),
-        ("ms", round(exchange.answer.duration_ms)),
-        ("first_ms", "-" if exchange.answer.first_byte_ms is None else round(exchange.answer.first_byte_ms)),
-        ("product", exchange.call.product or "-"),
-        ("gate", "on" if exchange.upgrade.gate.on else "off"),
-        ("why", exchange.upgrade.gate.why),
-        ("method", exchange.call.method),
-        ("path", exchange.call.path),
-        ("id", exchange.id),
-    ]
-    if exchange.bill.alarm is not None:
-        facts.append(("guard", f"{exchange.bill.alarm.sign}:{'refused' if exchange.bill.alarm.refused else 'warned'}"))
-    if exchange.call.keep_warm:
-        facts.append(("keep_warm", "yes"))
-    if exchange.upgrade.resent:
-        facts.append(("resent", "yes"))
-    if exchange.answer.error:
-        facts.append(("error", exchange.answer.error))
-    if exchange.bill.settlement is not None and exchange.bill.settlement.note:
-        facts.append(("note", exchange.bill.settlement.note))
-    return f"{_clock(exchange.started_at)} request.done {_pairs(facts)}"
-
-
-def _missed(exchange: Exchange) -> Iterator[tuple[str, object]]:
-    """
-    The largest miss of the prompt cache, if there is one.
-    """
-    miss = None if exchange.bill.verdict is None else exchange.bill.verdict.main
-    if miss is not None:
-        yield "miss", miss.cause
-        if miss.at:
-            yield "at", miss.at
-        yield from (("missed", miss.tokens), ("miss_usd", exact(miss.cost_nusd)))
-
-
-def _upgrades(exchange: Exchange) -> Iterator[tuple[str, object]]:
-    if exchange.upgrade.observed:
-        yield "would_upgrade", exchange.upgrade.proposed
-    else:
-        yield "upgraded", exchange.upgrade.upgraded
-    yield from ((f"edits_{rule}", count) for rule, count in exchange.upgrade.other_edits.items())
-    yield "skipped", len(exchange.upgrade.skips) + exchange.upgrade.skips_left_out
-
-
-def _money(exchange: Exchange) -> Iterator[tuple[str, object]]:
-    """
-    What the request cost, how that compares with a 5 minute cache, and where the budget stands with that cost in it.
-    Nothing is said of what is not known.
-    """
-    if exchange.bill.settlement is not None:
-        yield "cost_usd", exact(exchange.bill.settlement.nusd)
-    elif exchange.call.is_uncounted and exchange.answer.outcome != "refused":
-        yield "cost_usd", "uncounted"
-    if exchange.upgrade.auto is not None:
-        yield "ttl_policy", f"auto:{exchange.upgrade.auto.ttl}"
-        expected = exchange.upgrade.auto.expected_difference_nusd
-        yield "expects_usd", "n/a" if expected is None else exact(round(expected, -5), sign=True)
-    difference = _difference(exchange)
-    if difference is not None and not exchange.upgrade.upgraded:
-        yield "vs_5m_usd", exact(difference, sign=True)
-    if exchange.bill.receipt is not None and exchange.upgrade.upgraded:
-        yield "vs_5m_usd", "n/a" if difference is None else exact(difference, sign=True)
-        yield "ttl", {True: "1h-verified", False: "5m-DOWNGRADED", None: "unverified"}[exchange.bill.receipt.verified]
-    after = exchange.bill.budget_after
-    if after is not None and after.status is not None:
-        yield "budget", after.status
-        if after.left_nusd is not None and after.status != "override":
-            yield "left_usd", usd(after.left_nusd)
-    if exchange.bill.settlement is not None:
-        yield "basis", exchange.bill.settlement.basis
-        if exchange.bill.price_state == "unpriced":
-            yield "price", "unpriced"
-
-
-def exact(nusd: int, *, sign: bool = False) -> str:
-    """
-    Nano-USD in USD with every digit there is and no more: `0.0145392`; with `sign` also a plus.
-    """
-    whole, rest = divmod(abs(nusd), 10**9)
-    text = f"{whole}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(whole)
-    if nusd < 0:
-        return f"-{text}"
-    return f"+{text}" if sign and nusd > 0 else text
-
-
 def details(exchange: Exchange) -> Iterator[str]:
     """
     A line for each edit and each skip, and what identifies the exchange.
@@ -419,21 +311,8 @@ def details(exchange: Exchange) -> Iterator[str]:
         "request_bytes": exchange.call.request_bytes,
         "response_bytes": exchange.answer.response_bytes,
     }
-    yield INDENT + style(f"info  {_pairs(list(facts.items()))}", dim=True)
-
-
-def _pairs(facts: list[tuple[str, object]]) -> str:
-    return " ".join([f"{name}={_value(value)}" for name, value in facts])
-
-
-def _value(value: object) -> str:
-    text = str(value)
-    return text if _PLAIN.fullmatch(text) else printable_json(json.dumps(text))
+    yield INDENT + style(f"info  {pairs(list(facts.items()))}", dim=True)
 
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def _clock(moment: datetime) -> str:
-    return moment.astimezone().strftime("%H:%M:%S")

@@ -21,7 +21,6 @@ from savemode_cli.core.upgrade.policy import Policy
 from savemode_cli.core.upgrade.transform import transform
 from savemode_cli.core.wire.breakpoints import (
     Holders,
-    ReadingWork,
     may_have_breakpoints,
     read_breakpoint,
     section_holders,
@@ -29,6 +28,7 @@ from savemode_cli.core.wire.breakpoints import (
 )
 from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import MAX_CONTAINERS
+from savemode_cli.core.wire.reading_work import ReadingWork
 from savemode_cli.core.wire.request_body import decode_body, number_keys
 from tests.benchmarks.bodies import KB, MB, agent_body, tiny_blocks_body
 from tests.benchmarks.processes import ROOT, python

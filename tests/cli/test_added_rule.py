@@ -19,7 +19,7 @@ from savemode_cli.config.options.upgrade import switch_of
 from savemode_cli.core.exchange.summary import Summary
 from savemode_cli.core.upgrade.edits import RuleInput, RuleOutput, Skip
 from savemode_cli.core.upgrade.rules import RULES, Rule
-from savemode_cli.views.request import logfmt
+from savemode_cli.views.logfmt import logfmt
 from tests.builders import an_edit
 from tests.support.command import Run, error_line
 from tests.support.reference import reference

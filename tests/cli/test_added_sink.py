@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 
 from savemode_cli.cli.banner import banner_rows
-from savemode_cli.cli.compose import Proxy, opened_sinks
+from savemode_cli.cli.compose import Proxy
+from savemode_cli.cli.opening import opened_sinks
 from savemode_cli.config import Settings
 from savemode_cli.telemetry.definition import Probe, SinkContext, SinkDefinition, SinkFinding
 from savemode_cli.telemetry.event import Event

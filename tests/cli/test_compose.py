@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from savemode_cli.cli import compose as compose_module
-from savemode_cli.cli.compose import ledger_options
+from savemode_cli.cli import opening
 from savemode_cli.config import Settings
 from savemode_cli.serving import server as server_module
 from tests.support.processes import savemode_here
@@ -143,33 +143,6 @@ def test_simulated_upstream_knows_the_models_of_the_price_file(tmp_path: Path) -
         assert proxy.exchange().bill.price_state == "exact"
 
 
-@pytest.mark.parametrize(
-    ("given", "advised"),
-    [
-        ({}, ""),
-        ({"upstream": "simulated"}, None),
-        ({"ledger": "memory:"}, None),
-        ({"upstream": "simulated", "ledger": "sqlite:///x y.db"}, " --ledger 'sqlite:///{here}/x y.db'"),
-        ({"ledger": "sqlite:///x.db"}, " --ledger sqlite:///{here}/x.db"),
-    ],
-)
-def test_what_commands_need_to_reach_the_ledger(given: dict[str, str], advised: str | None) -> None:
-    """
-    Nothing for the user's own; the file's whole path for another, as commands are run in other folders; and no command
-    reaches what a proxy counts in its memory.
-    """
-    settings = Settings(**given)  # type: ignore[arg-type]
-
-    assert ledger_options(settings) == (None if advised is None else advised.format(here=Path.cwd()))
-
-
-def test_users_own_ledger_by_its_name() -> None:
-    """
-    Naming it changes nothing.
-    """
-    assert ledger_options(Settings(ledger=Settings().ledger_url)) == ""
-
-
 @pytest.mark.parametrize("options", [("--fail", "closed"), ("--strict",)])
 def test_ledger_that_cannot_be_opened_and_must(options: tuple[str, ...]) -> None:
     """
@@ -188,7 +161,7 @@ def test_port_opens_when_everything_else_is_done(monkeypatch: pytest.MonkeyPatch
     Whoever can connect is answered, and does not wait for the ledger to be opened or for a module to be loaded.
     """
     steps: list[str] = []
-    monkeypatch.setattr(compose_module, "open_till", noted(steps, "ledger", compose_module.open_till))
+    monkeypatch.setattr(opening, "open_till", noted(steps, "ledger", opening.open_till))
     monkeypatch.setattr(server_module, "bind", noted(steps, "bind", server_module.bind))
     monkeypatch.setattr(server_module, "open_port", noted(steps, "open", server_module.open_port))
     settings = Settings(port=0, upstream="http://127.0.0.1:9", ledger="memory:")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from savemode_cli.cli.compose import opened_sinks
+from savemode_cli.cli.opening import opened_sinks
 from savemode_cli.config import Settings
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.exchange.observed import Sink

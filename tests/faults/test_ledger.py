@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.cli.compose import open_till
+from savemode_cli.cli.opening import open_till
 from savemode_cli.config import Settings
 from savemode_cli.core.budget.admission import Balance
 from savemode_cli.core.budget.budget import Budget

@@ -18,7 +18,7 @@ from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.usage import Tokens
 from savemode_cli.proxy.auto_history import AutoHistoryFile
 from savemode_cli.proxy.auto_ttl import AutoTtl
-from savemode_cli.views.request import logfmt
+from savemode_cli.views.logfmt import logfmt
 from tests.builders import a_price, a_usage, an_observed
 from tests.conftest import FLAG
 from tests.support.prompts import MARK, MODEL, text, user

@@ -10,8 +10,9 @@ import pytest
 
 from savemode_cli.core.exchange.summary import Summary
 from savemode_cli.telemetry.event import Origin, ai_generation
+from savemode_cli.views.logfmt import logfmt
 from savemode_cli.views.receipt import receipt
-from savemode_cli.views.request import logfmt, trouble
+from savemode_cli.views.request import trouble
 from tests.builders import OPEN, an_observed
 from tests.core.wire.test_repeats import LS, turns
 from tests.support.calling import CALL, send

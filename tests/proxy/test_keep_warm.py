@@ -18,8 +18,9 @@ from savemode_cli.proxy.keep_warm import KeepWarm
 from savemode_cli.simulated.clock import Clock
 from savemode_cli.simulated.faults import parse
 from savemode_cli.telemetry.event import Origin, ai_generation
+from savemode_cli.views.logfmt import logfmt
 from savemode_cli.views.receipt import receipt
-from savemode_cli.views.request import logfmt, trouble
+from savemode_cli.views.request import trouble
 from tests.builders import OPEN, an_observed
 from tests.conftest import FLAG
 from tests.support.prompts import MARK, MODEL, assistant, text, user

@@ -31,7 +31,7 @@ from savemode_cli.core.exchange.summary import Summary
 from savemode_cli.core.money.amounts import dollars
 from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.ledgers import open_ledger
-from savemode_cli.views.request import logfmt
+from savemode_cli.views.logfmt import logfmt
 from tests.conftest import FLAG
 from tests.support.calling import BUDGET_PREFIX, CALL, send
 from tests.support.processes import post, serving

@@ -8,7 +8,7 @@ import pytest
 
 from savemode_cli.core.budget.charge import Settlement
 from savemode_cli.core.wire.meter import MAX_EVENT_BYTES
-from savemode_cli.views.request import logfmt
+from savemode_cli.views.logfmt import logfmt
 from tests.support.asked import charged
 from tests.support.calling import CALL, send
 from tests.support.streams import (

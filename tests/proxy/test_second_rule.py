@@ -16,7 +16,7 @@ from savemode_cli.core.upgrade.upgrade import edit_json
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.messages import EXTENDED_TTL_BETA
 from savemode_cli.telemetry.event import Origin, ai_generation
-from savemode_cli.views.request import logfmt
+from savemode_cli.views.logfmt import logfmt
 from tests.builders import an_edit, an_observed
 from tests.support.marked import PERSON
 from tests.support.upgradable import BARE, BLAME, HOUR, OPEN, ask, marked, refusing

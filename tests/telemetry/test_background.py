@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from savemode_cli.core.exchange.observed import Content, Observed
-from savemode_cli.telemetry.background import BATCH, Background, Undelivered
+from savemode_cli.telemetry.background import BATCH, Background
 from savemode_cli.telemetry.event import Event
+from savemode_cli.telemetry.outlet import Undelivered
 from tests.builders import an_observed
 from tests.support.waiting import LONG_S, until
 

@@ -9,9 +9,9 @@ import pytest
 
 from savemode_cli.core.budget.charge import Settlement
 from savemode_cli.core.wire.usage import Tokens, Usage
-from savemode_cli.telemetry.background import Undelivered
 from savemode_cli.telemetry.collector import Collector
 from savemode_cli.telemetry.otel import span_of
+from savemode_cli.telemetry.outlet import Undelivered
 from tests.builders import an_observed
 from tests.support.collector import Receiving, plain
 

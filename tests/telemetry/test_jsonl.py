@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.telemetry.background import Undelivered
 from savemode_cli.telemetry.jsonl import File, lines
+from savemode_cli.telemetry.outlet import Undelivered
 
 
 def test_events_are_appended_a_line_each(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.cli.compose import opened_sinks
+from savemode_cli.cli.opening import opened_sinks
 from savemode_cli.config import Settings
 from savemode_cli.core.budget.charge import Settlement
 from savemode_cli.core.errors import ConfigError

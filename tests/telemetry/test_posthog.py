@@ -18,8 +18,9 @@ import pytest
 
 from savemode_cli.core.budget.charge import Settlement
 from savemode_cli.core.exchange.observed import Observed
-from savemode_cli.telemetry.background import Background, Undelivered
+from savemode_cli.telemetry.background import Background
 from savemode_cli.telemetry.event import Origin, ai_generation
+from savemode_cli.telemetry.outlet import Undelivered
 from savemode_cli.telemetry.posthog import PostHog
 from savemode_cli.telemetry.spool import Spool
 from tests.builders import an_observed

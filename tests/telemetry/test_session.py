@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from savemode_cli.core.errors import ConfigError
-from savemode_cli.telemetry.background import Undelivered
+from savemode_cli.telemetry.outlet import Undelivered
 from savemode_cli.telemetry.posthog import PostHog
 from savemode_cli.telemetry.session import session_for
 from tests.support.network import Answering, Authority, HttpProxy, SocksProxy, listening

@@ -24,10 +24,11 @@ from savemode_cli.core.cache.lifetimes import Lifetime
 from savemode_cli.core.cache.normal_json import normal_json
 from savemode_cli.core.cache.tokens import BlockKind
 from savemode_cli.core.errors import BadInput
-from savemode_cli.core.wire.breakpoints import ReadingWork, lifetime_of
+from savemode_cli.core.wire.breakpoints import lifetime_of
 from savemode_cli.core.wire.message_ends import STAND_IN
 from savemode_cli.core.wire.messages import CONTROL, Path
 from savemode_cli.core.wire.models import other_spellings
+from savemode_cli.core.wire.reading_work import ReadingWork
 
 Parameter = tuple[str, str]
 """The name of a parameter, and its value as text: JSON without whitespace, or a word."""

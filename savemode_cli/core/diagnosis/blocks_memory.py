@@ -20,9 +20,9 @@ from savemode_cli.core.cache.blocks import (
 )
 from savemode_cli.core.diagnosis.fingerprint import sketch
 from savemode_cli.core.errors import BadInput
-from savemode_cli.core.wire.breakpoints import ReadingWork, TooMuchWork
 from savemode_cli.core.wire.message_ends import STAND_IN, message_ends, messages_start, without_messages
 from savemode_cli.core.wire.prefixes import CHUNK_BYTES, Node, SeenPrefixes
+from savemode_cli.core.wire.reading_work import ReadingWork, TooMuchWork
 
 MAX_BYTES = 16 * 1024 * 1024
 

@@ -63,6 +63,17 @@ class Exchange(Struct, frozen=True, gc=False):
     bill: Bill
     answer: Answer
 
+    @property
+    def difference_nusd(self) -> int | None:
+        """
+        What it cost in addition to the cost without savemode, in nano-USD, negative if less: of an upgraded request, and
+        where a cache was kept warm. None where there is nothing to compare.
+        """
+        receipt = self.bill.receipt
+        if receipt is None or not (self.upgrade.upgraded or receipt.difference_nusd):
+            return None
+        return receipt.difference_nusd
+
     def to_json(self) -> dict[str, Any]:
         """
         The exchange for machines, flat: units in the keys, paths with dots.

@@ -16,8 +16,6 @@ from savemode_cli.core.wire.breakpoints import (
     MAX_BREAKPOINTS,
     Breakpoint,
     Holders,
-    ReadingWork,
-    TooMuchWork,
     count_keys,
     evaluation_order,
     head_target,
@@ -32,6 +30,7 @@ from savemode_cli.core.wire.breakpoints import (
 from savemode_cli.core.wire.message_ends import STAND_IN
 from savemode_cli.core.wire.messages import CONTROL, Path
 from savemode_cli.core.wire.opening import first_user_texts, opening_of
+from savemode_cli.core.wire.reading_work import ReadingWork, TooMuchWork
 from savemode_cli.core.wire.repeats import NO_CALL, NO_ROW, RepeatedCall, SeenRow, repeated_call
 from savemode_cli.core.wire.request_body import (
     MAX_KEYS,

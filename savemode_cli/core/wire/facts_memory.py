@@ -11,14 +11,7 @@ from dataclasses import replace
 
 from msgspec import DecodeError
 
-from savemode_cli.core.wire.breakpoints import (
-    Breakpoint,
-    Holders,
-    ReadingWork,
-    count_keys,
-    message_target,
-    section_holders,
-)
+from savemode_cli.core.wire.breakpoints import Breakpoint, Holders, count_keys, message_target, section_holders
 from savemode_cli.core.wire.facts import (
     MAX_CONTAINERS,
     NOTHING_SEEN,
@@ -33,6 +26,7 @@ from savemode_cli.core.wire.facts import (
 from savemode_cli.core.wire.message_ends import STAND_IN, message_ends, messages_start, without_messages
 from savemode_cli.core.wire.opening import first_user_texts
 from savemode_cli.core.wire.prefixes import CHUNK_BYTES, Node, SeenPrefixes
+from savemode_cli.core.wire.reading_work import ReadingWork
 from savemode_cli.core.wire.repeats import seen_row
 from savemode_cli.core.wire.request_body import RequestBlock
 from savemode_cli.core.wire.turns import opens_turn

@@ -9,7 +9,7 @@ import pytest
 
 from savemode_cli.core.cache.blocks import RequestBlocks, members_of, read_blocks
 from savemode_cli.core.errors import BadInput
-from savemode_cli.core.wire.breakpoints import TooMuchWork
+from savemode_cli.core.wire.reading_work import TooMuchWork
 
 
 def read(**body: Any) -> RequestBlocks:

@@ -15,7 +15,7 @@ from savemode_cli.core.diagnosis import blocks_memory
 from savemode_cli.core.diagnosis.blocks_memory import BlocksMemory
 from savemode_cli.core.diagnosis.fingerprint import Fingerprint, fingerprint_of
 from savemode_cli.core.errors import BadInput
-from savemode_cli.core.wire.breakpoints import TooMuchWork
+from savemode_cli.core.wire.reading_work import TooMuchWork
 from tests.support.examples import examples
 from tests.support.growing import growing_bodies
 
