@@ -39,7 +39,7 @@ def test_from_a_file_to_a_server_and_back(
     """
     first, far, last = (
         f"sqlite:///{tmp_path}/a.db",
-        server().url(new_name(), "&timeout=20"),
+        server().url(new_name()),
         f"sqlite:///{tmp_path}/b.db",
     )
     fill(first)

@@ -9,14 +9,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savemode_cli.core.budget.admission import Allowed, Balance, Decision, Hold, Refused
@@ -27,9 +29,9 @@ from savemode_cli.core.budget.personal import Allowance, PersonalLimit
 from savemode_cli.core.budget.window import Window
 from savemode_cli.ledgers import connected_ledger, open_ledger
 from savemode_cli.ledgers.sqlite import SqliteLedger
-from tests.ledgers.worker import MOST_ASKED, NOW, race
+from tests.ledgers.worker import MOST_ASKED, NOW, race, race_limit
 from tests.support.awaited import BlockedLedger
-from tests.support.servers import new_name, shared_postgres, shared_redis
+from tests.support.servers import new_name, shared_postgres, shared_redis, shared_valkey
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -43,14 +45,17 @@ LEDGERS: dict[str, Callable[[Path], Ledger]] = {
     "sqlite": lambda folder: SqliteLedger(folder / "ledger.db", busy_s=30),
     "redis": lambda folder: open_ledger(URLS["redis"](folder)),
     "redis, awaited": lambda folder: awaited(URLS["redis"](folder)),
-    "postgres": lambda folder: open_ledger(URLS["postgres"](folder)),
-    "postgres, awaited": lambda folder: awaited(URLS["postgres"](folder)),
+    "valkey": lambda folder: open_ledger(shared_valkey().url(new_name())),
+    "postgres": lambda folder: open_ledger(shared_postgres().emptied_url()),
+    "postgres, awaited": lambda folder: awaited(shared_postgres().emptied_url()),
 }
+LOCAL = ("memory", "sqlite")
+"""The ledgers that are on this machine: a call costs no round trip, so a test can make more of them."""
 
 URLS: dict[str, Callable[[Path], str]] = {
     "sqlite": lambda folder: f"sqlite:///{folder / 'ledger.db'}",
-    "redis": lambda folder: shared_redis().url(new_name(), "&timeout=20"),
-    "postgres": lambda folder: shared_postgres().url(new_name(), "&timeout=20"),
+    "redis": lambda folder: shared_redis().url(new_name()),
+    "postgres": lambda folder: shared_postgres().url(new_name()),
 }
 """An address of a new ledger, for each kind that processes share."""
 
@@ -628,14 +633,12 @@ def check_race(ledger: Ledger, results: list[tuple[int, int, int]], limit_nusd: 
     """
     beyond = [(used, ask) for used, ask, _ in results if (used + ask > limit_nusd if strict else used >= limit_nusd)]
     assert beyond == []
-    (balance,) = ledger.balances(NOW).values()
+    key = race_limit(limit_nusd, strict=strict).key
+    balance = ledger.balance(key, NOW)
     assert balance == Balance(settled_nusd=sum(cost for _, _, cost in results))
     assert balance.settled_nusd <= (limit_nusd if strict else limit_nusd + MOST_ASKED - 1)
-    assert balance.settled_nusd > limit_nusd - 8 * 3 * MOST_ASKED
-    assert len(ledger.charges()) == len(results)
-
-
-RACE_LIMIT = 40_000
+    assert balance.settled_nusd > limit_nusd // 2
+    assert len([one for one in ledger.charges() if one.keys == (key,)]) == len(results)
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["alone", "together"])
@@ -676,19 +679,18 @@ def restless() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restless")
-@pytest.mark.parametrize("strict", [False, True], ids=["default", "strict"])
-def test_threads_do_not_cross_the_cap(ledger: Ledger, strict: bool) -> None:
+@pytest.mark.parametrize("name", LEDGERS)
+def test_threads_do_not_cross_the_cap(name: str, tmp_path: Path) -> None:
     """
-    4,000 attempts from eight threads.
+    1,600 attempts from eight threads, or 320 over a network, by each rule.
     """
-
-    def run(name: str) -> list[tuple[int, int, int]]:
-        return list(race(ledger, name, 500, RACE_LIMIT, strict=strict))
-
-    with ThreadPoolExecutor(8) as pool:
-        results = [one for ones in pool.map(run, "abcdefgh") for one in ones]
-
-    check_race(ledger, results, RACE_LIMIT, strict=strict)
+    attempts = 200 if name in LOCAL else 40
+    limit_nusd = 8 * 10 * attempts
+    with closing(LEDGERS[name](tmp_path)) as ledger, ThreadPoolExecutor(8) as pool:
+        for strict in (False, True):
+            run = partial(race, ledger, attempts=attempts, limit_nusd=limit_nusd, strict=strict)
+            results = [one for ones in pool.map(lambda who: list(run(who)), "abcdefgh") for one in ones]  # noqa: B023
+            check_race(ledger, results, limit_nusd, strict=strict)
 
 
 def start(what: str, url: str, name: str, *more: str) -> subprocess.Popen[str]:
@@ -704,13 +706,12 @@ def start(what: str, url: str, name: str, *more: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("strict", [False, True], ids=["default", "strict"])
-def test_processes_do_not_cross_the_cap(url: str, strict: bool) -> None:
+def test_processes_do_not_cross_the_cap(url: str) -> None:
     """
-    4,000 attempts from eight processes on one ledger, which they also create together.
+    300 attempts from three processes by each rule on one ledger, which they also create together.
     """
-    rule = "strict" if strict else "default"
-    processes = [start("race", url, name, "500", str(RACE_LIMIT), rule) for name in "abcdefgh"]
+    limit_nusd = 3_000
+    processes = [start("race", url, name, "100", str(limit_nusd)) for name in "abc"]
     for one in processes:
         assert one.stdout is not None
         assert one.stdout.readline() == "ready\n"
@@ -718,11 +719,13 @@ def test_processes_do_not_cross_the_cap(url: str, strict: bool) -> None:
         assert one.stdin is not None
         one.stdin.write("go\n")
         one.stdin.flush()
-    results = [tuple(row) for one in processes for row in json.loads(one.communicate()[0])]
+    answers = [json.loads(one.communicate()[0]) for one in processes]
 
-    assert [one.returncode for one in processes] == [0] * 8
+    assert [one.returncode for one in processes] == [0] * 3
     ledger = open_ledger(url)
-    check_race(ledger, results, RACE_LIMIT, strict=strict)
+    for strict in (False, True):
+        results = [tuple(row) for answer in answers for row in answer[strict]]
+        check_race(ledger, results, limit_nusd, strict=strict)
     ledger.close()
 
 
@@ -730,7 +733,7 @@ def test_killed_between_reserve_and_settle(url: str) -> None:
     """
     The hold of a killed process survives it, then counts as spent, and can be listed and released.
     """
-    process = start("hold", url, "dead", "0", "100", "default")
+    process = start("hold", url, "dead", "0", "100")
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     process.kill()
@@ -751,9 +754,9 @@ def test_killed_at_any_moment(url: str) -> None:
     Wherever a process is killed, the charges add up to the balance, and no charged hold is still open.
     """
     ledger = open_ledger(url)
-    for number in range(4):
+    for number in range(4 if url.startswith("sqlite") else 2):
         count = len(ledger.charges())
-        process = start("race", url, f"p{number}", "100000", str(2**50), "default")
+        process = start("race", url, f"p{number}", "100000", str(2**50))
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.readline()
@@ -846,21 +849,40 @@ def perform(ledger: Ledger, operation: tuple[Any, ...]) -> Any:
         return str(error)
 
 
-@pytest.mark.parametrize("name", [name for name in LEDGERS if name != "memory"])
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(operations=st.lists(OPERATIONS, min_size=5, max_size=40))
-def test_same_answers_as_memory(name: str, operations: list[tuple[Any, ...]]) -> None:
+OPERATION_LISTS = st.lists(OPERATIONS, min_size=5, max_size=40)
+
+
+@settings(max_examples=50, deadline=None)
+@given(operations=OPERATION_LISTS)
+def test_same_answers_as_memory(operations: list[tuple[Any, ...]]) -> None:
     """
     Any sequence of calls gets the same answers as from the specification, and the record adds up after it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        ledger, specification = LEDGERS[name](Path(folder)), MemoryLedger()
+        check_answers("sqlite", folder, operations)
+
+
+@pytest.mark.parametrize("name", [name for name in LEDGERS if name not in LOCAL])
+@settings(max_examples=12, deadline=None)
+@given(operations=OPERATION_LISTS)
+def test_same_answers_over_a_network(name: str, operations: list[tuple[Any, ...]]) -> None:
+    """
+    The same, with fewer sequences.
+    """
+    check_answers(name, "", operations)
+
+
+def check_answers(name: str, folder: str, operations: list[tuple[Any, ...]]) -> None:
+    """
+    These calls get the same answers as from the specification.
+    """
+    specification = MemoryLedger()
+    with closing(LEDGERS[name](Path(folder))) as ledger:
         for operation in operations:
             assert perform(specification, operation) == perform(ledger, operation)
         for moment in (NOW, LATER):
             assert specification.balances(moment) == ledger.balances(moment)
         assert_the_record_adds_up(ledger)
-        ledger.close()
 
 
 def assert_the_record_adds_up(ledger: Ledger) -> None:
@@ -886,6 +908,7 @@ def one_by_one(ledger: Ledger, settles: list[Settle], reserves: list[Reserve]) -
     return Posted(settled, balances, decisions, ledger.allowed_until() if reserves else None)
 
 
+@settings(max_examples=60)
 @given(before=st.lists(OPERATIONS, max_size=10), post=POSTS)
 def test_post_is_the_calls_one_by_one(before: list[tuple[Any, ...]], post: tuple[Any, ...]) -> None:
     """
@@ -949,7 +972,8 @@ def test_post_judges_by_what_it_settled_and_held(ledger: Ledger) -> None:
     assert ledger.balance(KEY, NOW) == Balance(settled_nusd=90, held_nusd=10)
 
 
-@given(operations=st.lists(OPERATIONS, min_size=5, max_size=40))
+@settings(max_examples=60)
+@given(operations=OPERATION_LISTS)
 def test_specification_keeps_the_rules(operations: list[tuple[Any, ...]]) -> None:
     """
     Seen from outside: what a strict budget admits without override fits, and what a default one admits was not at its cap.

@@ -1,17 +1,25 @@
 """
-Three proxies with 64 streams each on one cap: as on one machine.
+Three tills of proxies with 64 streams each on one cap: as on one machine.
 """
 
-import json
-import subprocess
-import sys
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
-from savemode_cli.ledgers import open_ledger
-from tests.support.processes import ROOT
+from savemode_cli.core.budget.admission import Allowed
+from savemode_cli.core.budget.budget import Budget
+from savemode_cli.core.budget.charge import Ending
+from savemode_cli.core.money.pricing import PriceTable
+from savemode_cli.core.wire.facts import Facts
+from savemode_cli.core.wire.usage import Tokens, Usage
+from savemode_cli.ledgers import connected_ledger
+from savemode_cli.proxy.reservation import Reservation
+from savemode_cli.proxy.till import Till
+from tests.builders import a_call_in_progress, a_price
+from tests.proxy.test_pricing_memory import Meter
+from tests.support.remote import opened
 from tests.support.servers import PostgresServer, RedisServer, new_name, shared_postgres, shared_redis
 
 CAP_NUSD = 10_000_000
@@ -19,47 +27,78 @@ HELD_NUSD = {"default": 360_000, "strict": 760_000}
 """What each request holds: what it is expected to cost, or strictly the most that it can cost."""
 COST_NUSD = 340_000
 STREAMS = 64
+MOST_ROUNDS = 50
 SERVERS: dict[str, Callable[[], RedisServer | PostgresServer]] = {"redis": shared_redis, "postgres": shared_postgres}
 
-
-def start(url: str, name: str, rule: str) -> subprocess.Popen[str]:
-    """
-    A proxy's till.
-    """
-    words = [url, name, str(STREAMS), str(CAP_NUSD), rule]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.ledgers.proxy_process", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
+Judged = list[tuple[int, int]]
+"""Of each request that may start, what was used before it, and what it holds."""
 
 
-def lines(processes: list[subprocess.Popen[str]]) -> list[str]:
+class OneTill:
     """
-    The next line of each.
+    The till of one of the proxies, whose requests come all at once.
     """
-    return [one.stdout.readline().strip() for one in processes if one.stdout is not None]
+
+    def __init__(self, url: str, name: str, *, strict: bool) -> None:
+        """
+        Args:
+            url: of the ledger.
+            name: of the proxy.
+            strict: the rule.
+        """
+        ledger = connected_ledger(url)
+        assert ledger is not None
+        budget = Budget("default", CAP_NUSD, strict=strict)
+        self._till = Till(ledger, PriceTable([a_price()]), lambda _, __: None, budgets=[budget])
+        self._name = name
+        self._running: list[Reservation] = []
+
+    async def open(self, turn: int) -> Judged:
+        """
+        Ask for all streams.
+        """
+        facts = Facts(model="claude-opus-5-5", max_tokens=10)
+        names = [f"{self._name}-{turn}-{number}" for number in range(STREAMS)]
+        calls = [a_call_in_progress(name, facts, session=name, now=datetime.now(UTC)) for name in names]
+        answers = await asyncio.gather(*(self._till.open(call) for call in calls))
+        self._running = [one for one in answers if isinstance(one.decision, Allowed)]
+        return [
+            (one.decision.standings[0].balance.used_nusd, one.held_nusd)
+            for one in self._running
+            if isinstance(one.decision, Allowed)
+        ]
+
+    async def charge(self) -> None:
+        """
+        Charge what started.
+        """
+        for one in self._running:
+            usage = Usage(Tokens(input=80, output=1))
+            self._till.close(one, Ending("ok"), datetime.now(UTC), lambda _: None, meter=Meter(usage))
+        await self._till.post_waiting()
+
+    async def shut(self) -> None:
+        """
+        The end.
+        """
+        await self._till.shut()
 
 
-def go(processes: list[subprocess.Popen[str]]) -> None:
+async def spend(url: str, rule: str) -> tuple[Judged, Judged]:
     """
-    Let all of them go on.
+    The requests that start at once, and those that start later, until none does.
     """
-    for one in processes:
-        assert one.stdin is not None
-        one.stdin.write("go\n")
-        one.stdin.flush()
-
-
-def ended(processes: list[subprocess.Popen[str]]) -> None:
-    """
-    Wait for their ends.
-    """
-    for one in processes:
-        one.communicate(timeout=60)
-    assert [one.returncode for one in processes] == [0] * len(processes)
+    tills = [OneTill(url, name, strict=rule == "strict") for name in "abc"]
+    rounds: list[Judged] = []
+    for turn in range(MOST_ROUNDS):
+        answers = await asyncio.gather(*(one.open(turn) for one in tills))
+        rounds.append([judged for answer in answers for judged in answer])
+        await asyncio.gather(*(one.charge() for one in tills))
+        if not rounds[-1]:
+            break
+    for one in tills:
+        await one.shut()
+    return rounds[0], [judged for later in rounds[1:] for judged in later]
 
 
 @pytest.mark.parametrize("rule", ["default", "strict"])
@@ -69,14 +108,8 @@ def test_three_proxies_are_one(server: str, rule: str) -> None:
     Of 192 requests at once exactly those start that would on one machine; and until the cap is spent none starts beyond the
     rule, and a strict cap is not crossed.
     """
-    url = SERVERS[server]().url(new_name(), "&timeout=30")
-    processes = [start(url, name, rule) for name in "abc"]
-    assert lines(processes) == ["ready"] * 3
-    go(processes)
-    first = [one for text in lines(processes) for one in json.loads(text)]
-    go(processes)
-    later = [one for text in lines(processes) for one in json.loads(text)]
-    ended(processes)
+    url = SERVERS[server]().url(new_name())
+    first, later = asyncio.run(spend(url, rule))
 
     held_nusd = HELD_NUSD[rule]
     assert len(first) == CAP_NUSD // held_nusd + (rule == "default")
@@ -85,25 +118,10 @@ def test_three_proxies_are_one(server: str, rule: str) -> None:
         assert [one for one in first + later if sum(one) > CAP_NUSD] == []
     else:
         assert [one for one in first + later if one[0] >= CAP_NUSD] == []
-    ledger = open_ledger(url)
-    now = datetime.now(UTC)
-    ((_, balance),) = ledger.balances(now).items()
-    assert (balance.held_nusd, balance.unsettled_nusd) == (0, 0)
-    assert balance.settled_nusd == COST_NUSD * len(ledger.charges())
-    assert len(ledger.charges()) == len(first) + len(later)
+    with opened(url) as ledger:
+        ((_, balance),) = ledger.balances(datetime.now(UTC)).items()
+        assert (balance.held_nusd, balance.unsettled_nusd) == (0, 0)
+        assert balance.settled_nusd == COST_NUSD * len(ledger.charges())
+        assert len(ledger.charges()) == len(first) + len(later)
     assert balance.settled_nusd > CAP_NUSD - held_nusd
     assert balance.settled_nusd <= (CAP_NUSD if rule == "strict" else CAP_NUSD + held_nusd)
-    ledger.close()
-
-
-def test_counting_after_the_fact_lets_all_of_them_start() -> None:
-    """
-    What `docs/team.md` compares it with: each looks at what is spent, starts, and is charged afterwards.
-    """
-    url = shared_redis().url(new_name(), "&timeout=30")
-    processes = [start(url, name, "after") for name in "abc"]
-    assert lines(processes) == ["ready"] * 3
-    go(processes)
-    assert sum(map(json.loads, lines(processes))) == 3 * STREAMS
-    go(processes)
-    ended(processes)

@@ -3,7 +3,6 @@ A ledger on PostgreSQL, as a proxy awaits it.
 """
 
 import asyncio
-import threading
 
 import pytest
 
@@ -12,7 +11,7 @@ from savemode_cli.core.budget.budget import Budget
 from savemode_cli.core.budget.ledger import Settle, TermsChanged
 from savemode_cli.core.errors import LedgerUnavailable
 from tests.support.forwarder import forwarded
-from tests.support.remote import LIMIT, NOW, a_reserve, awaited, hold, opened
+from tests.support.remote import LIMIT, NOW, a_reserve, awaited, hold, opened, until_checked
 from tests.support.servers import (
     WITHOUT_POSTGRES,
     PostgresServer,
@@ -43,7 +42,7 @@ def test_step_is_one_round_trip() -> None:
 
     with forwarded(shared_postgres().port) as way:
         asyncio.run(
-            story(f"postgresql://savemode@127.0.0.1:{way.port}/postgres?name={new_name()}&sslmode=disable&timeout=20")
+            story(f"postgresql://savemode@127.0.0.1:{way.port}/postgres?name={new_name()}&sslmode=disable&timeout=60")
         )
 
 
@@ -51,7 +50,7 @@ def test_terms_that_changed_are_told() -> None:
     """
     A proxy judges nothing by a cap that is not the cap any more.
     """
-    url = shared_postgres().url(new_name(), "&timeout=20")
+    url = shared_postgres().url(new_name())
 
     async def story() -> None:
         ledger = awaited(url)
@@ -85,7 +84,7 @@ def test_answer_that_was_lost_is_asked_for() -> None:
 
     with forwarded(shared_postgres().port) as way:
         asyncio.run(
-            story(f"postgresql://savemode@127.0.0.1:{way.port}/postgres?name={name}&sslmode=disable&timeout=20")
+            story(f"postgresql://savemode@127.0.0.1:{way.port}/postgres?name={name}&sslmode=disable&timeout=60")
         )
     with opened(shared_postgres().url(name)) as ledger:
         assert ledger.balance(LIMIT.key, NOW) == Balance(settled_nusd=4, held_nusd=10)
@@ -93,31 +92,18 @@ def test_answer_that_was_lost_is_asked_for() -> None:
 
 def test_slow_server_keeps_a_call_no_longer_than_its_timeout() -> None:
     """
-    It answers after two seconds. The call is given up after its timeout, and what it asked for is not held.
+    It answers only after the call was given up, and what it asked for is not held.
     """
 
     async def story(server: PostgresServer) -> None:
         ledger = awaited(server.url(more="&timeout=1"))
-        while True:
-            try:
-                await ledger.check()
-                break
-            except LedgerUnavailable:
-                await asyncio.sleep(0.2)
+        await until_checked(ledger)
         await ledger.terms()
-        threading.Timer(3.0, server.thaw).start()
         server.freeze()
-        loop = asyncio.get_running_loop()
-        start = loop.time()
         with pytest.raises(LedgerUnavailable, match="no answer within"):
             await ledger.post((), [a_reserve("slow")])
-        assert loop.time() - start < 2.5
-        while True:
-            try:
-                await ledger.check()
-                break
-            except LedgerUnavailable:
-                await asyncio.sleep(0.1)
+        server.thaw()
+        await until_checked(ledger)
         assert (await ledger.look([LIMIT.key], NOW)).balances[LIMIT.key] == Balance()
         await ledger.close()
 

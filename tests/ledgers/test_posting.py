@@ -73,7 +73,7 @@ REQUESTS = st.lists(
 )
 
 
-@examples(100)
+@examples(60)
 @given(
     st.lists(st.tuples(REQUESTS, st.lists(st.integers(0, 30), max_size=8)), min_size=1, max_size=4), st.integers(0, 60)
 )

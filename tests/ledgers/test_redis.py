@@ -189,7 +189,7 @@ def test_clock_of_the_server_is_known() -> None:
     """
     Two proxies whose clocks are ten minutes apart use the same windows; clocks that agree are left alone.
     """
-    address = address_of(shared_redis().url(new_name(), "&timeout=20"))
+    address = address_of(shared_redis().url(new_name()))
     offsets = []
     for ahead_s in (-300, 0, 300):
         ledger = RedisLedger(address, lambda ahead_s=ahead_s: time.time() + ahead_s)  # type: ignore[misc]
@@ -217,7 +217,7 @@ def test_window_with_more_charges_than_a_step_returns() -> None:
     """
     rolling = replace(LIMIT.budget, name="r", window=Budget("x", 1).window.__class__("rolling", hours=5))
     limit = limit_of(rolling, "", NOW)
-    with opened(shared_redis().url(new_name(), "&timeout=20")) as ledger:
+    with opened(shared_redis().url(new_name())) as ledger:
         bills = []
         for number in range(150):
             at = NOW + timedelta(seconds=number)

@@ -10,12 +10,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from savemode_cli.core.budget.admission import Allowed, Hold
-from savemode_cli.core.budget.budget import Budget, limit_of
+from savemode_cli.core.budget.budget import Budget, Limit, limit_of
 from savemode_cli.core.budget.ledger import Ledger, reserve, settle
 from savemode_cli.ledgers import open_ledger
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MOST_ASKED = 100
+
+
+def race_limit(limit_nusd: int, *, strict: bool) -> Limit:
+    """
+    The limit of a race: each rule has one of its own.
+    """
+    return limit_of(Budget("strict-race" if strict else "race", limit_nusd, strict=strict), "", NOW)
 
 
 def race(ledger: Ledger, name: str, attempts: int, limit_nusd: int, *, strict: bool) -> Iterator[tuple[int, int, int]]:
@@ -24,11 +31,11 @@ def race(ledger: Ledger, name: str, attempts: int, limit_nusd: int, *, strict: b
     the cost.
     """
     rng = random.Random(name)
-    limit = limit_of(Budget("race", limit_nusd, strict=strict), "", NOW)
+    limit = race_limit(limit_nusd, strict=strict)
     under_way: list[tuple[str, int]] = []
     for number in range(attempts):
         ask = rng.randint(1, MOST_ASKED)
-        hold = Hold(f"{name}-{number}", (limit.key,), ask, NOW + timedelta(minutes=10))
+        hold = Hold(f"{name}-{limit.budget.name}-{number}", (limit.key,), ask, NOW + timedelta(minutes=10))
         decision = reserve(ledger, hold, [limit], NOW)
         if isinstance(decision, Allowed):
             cost = rng.randint(0, ask)
@@ -39,19 +46,20 @@ def race(ledger: Ledger, name: str, attempts: int, limit_nusd: int, *, strict: b
             assert settle(ledger, hold_id, cost, "reported", NOW) == "charged"
 
 
-def main(what: str, url: str, name: str, attempts: str, limit_nusd: str, *rule: str) -> None:
+def main(what: str, url: str, name: str, attempts: str, limit_nusd: str) -> None:
     """
-    Run a race, or hold money and wait until killed.
+    Run a race by each rule, or hold money and wait until killed.
     """
-    ledger = open_ledger(url, busy_s=30)
+    ledger = open_ledger(url, busy_s=60)
     if what == "hold":
-        limit = limit_of(Budget("race", int(limit_nusd)), "", NOW)
+        limit = race_limit(int(limit_nusd), strict=False)
         reserve(ledger, Hold(name, (limit.key,), 7, NOW + timedelta(minutes=10)), [limit], NOW)
         print("held", flush=True)
         time.sleep(60)
     print("ready", flush=True)
     sys.stdin.readline()
-    print(json.dumps(list(race(ledger, name, int(attempts), int(limit_nusd), strict=rule == ("strict",)))))
+    results = [list(race(ledger, name, int(attempts), int(limit_nusd), strict=strict)) for strict in (False, True)]
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

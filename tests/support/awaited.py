@@ -119,7 +119,7 @@ class BlockedLedger:
         self._ledger = ledger
         self._rest = rest
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
     @classmethod

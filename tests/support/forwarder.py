@@ -30,6 +30,8 @@ class Forwarder:
         """How many were made."""
         self.turns = 0
         """How often the client said something that the server was given."""
+        self.answered = 0
+        """How often the server said something."""
         self._target = port
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
@@ -96,6 +98,7 @@ class Forwarder:
     def _to_client(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
+                self.answered += 1
                 if self.lost_answers:
                     self.lost_answers -= 1
                     self.drop()

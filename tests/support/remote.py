@@ -2,6 +2,7 @@
 What the tests of ledgers on servers share.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from savemode_cli.ledgers.redis_server import redis_address
 from savemode_cli.ledgers.remote.address import ServerAddress
 from tests.support.forwarder import Forwarder, forwarded
 from tests.support.servers import shared_redis
+from tests.support.waiting import LONG_S
 
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ def tried(call: Callable[[], T]) -> T:
     """
     The result of a call, which is made again until the pause after a failure is over.
     """
-    end = time.monotonic() + 10
+    end = time.monotonic() + LONG_S
     while True:
         try:
             return call()
@@ -72,6 +74,19 @@ def tried(call: Callable[[], T]) -> T:
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
+
+
+async def until_checked(ledger: AsyncLedger) -> None:
+    """
+    Wait until a ledger answers.
+    """
+    async with asyncio.timeout(LONG_S):
+        while True:
+            try:
+                await ledger.check()
+                return
+            except LedgerUnavailable:
+                await asyncio.sleep(0.05)
 
 
 def address_of(url: str, password: str | None = None) -> ServerAddress:
@@ -84,9 +99,13 @@ def address_of(url: str, password: str | None = None) -> ServerAddress:
 
 
 @contextmanager
-def cuttable(name: str) -> Iterator[tuple[Forwarder, str]]:
+def cuttable(name: str, timeout_s: float = 60) -> Iterator[tuple[Forwarder, str]]:
     """
     A way to the shared server that can be cut, and the address of a ledger there.
+
+    Args:
+        name: of the ledger.
+        timeout_s: how long a call waits, in seconds.
     """
     with forwarded(shared_redis().port) as way:
-        yield way, f"redis://127.0.0.1:{way.port}/0?name={name}"
+        yield way, f"redis://127.0.0.1:{way.port}/0?name={name}&timeout={timeout_s}"
