@@ -68,6 +68,7 @@ OWN_LIBRARY = {
         "views/demo.py",
         "views/diff.py",
         "views/doctor.py",
+        "views/people.py",
         "views/prices.py",
         "views/replay.py",
         "views/request_difference.py",

@@ -52,7 +52,7 @@ def show(
     """
     from savemode_cli.core.budget.overview import overview
 
-    with _opened(flags, missing="empty") as (settings, opened):
+    with opened_ledger(flags, missing="empty") as (settings, opened):
         asked = ask_proxies(settings, opened)
         seen = overview(asked.in_force, opened, datetime.now(UTC), asked)
     if as_json:
@@ -128,7 +128,7 @@ def set_budget(
     if who is not None and given:
         option = f"--{next(iter(given)).replace('_', '-')}"
         raise BadInput(f"{option} applies to a whole budget and --who to one person", hint="give one of them")
-    with _opened(flags) as (settings, opened):
+    with opened_ledger(flags) as (settings, opened):
         before = _found(settings, opened, name)
         if who is not None:
             message = _set_limit(opened, _shared_by(before, name, who), who, limit_nusd)
@@ -158,7 +158,7 @@ def drop(
     """
     Remove a budget, or one person's limit, from the ledger; the recorded spend stays.
     """
-    with _opened(flags, missing="refuse") as (settings, opened):
+    with opened_ledger(flags, missing="refuse") as (settings, opened):
         configured = next((budget for budget in settings.budgets() if budget.name == name), None)
         if who is not None:
             _drop_limit(opened, name, who)
@@ -192,7 +192,7 @@ def allow(
     if who is not None and name is None:
         raise BadInput("--who needs the name of a budget", hint=f"savemode budget allow NAME --who {who} ...")
     until = None if duration is None else datetime.now(UTC) + parse_duration(duration)
-    with _opened(flags) as (settings, opened):
+    with opened_ledger(flags) as (settings, opened):
         if name is not None and (name != GUARD or who is not None):
             _check_named(settings, opened, name, who)
         opened.allow(until, name or "", who or "")
@@ -226,7 +226,7 @@ def release(
     """
     if all_expired == (hold_id is not None):
         raise BadInput("give either HOLD_ID or --all-expired", hint="`savemode budget show` lists them")
-    with _opened(flags, missing="refuse") as (_, opened):
+    with opened_ledger(flags, missing="refuse") as (_, opened):
         chosen = [
             entry.hold
             for entry in opened.holds(datetime.now(UTC))
@@ -298,7 +298,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 @contextmanager
-def _opened(
+def opened_ledger(
     flags: Flags, *, missing: Literal["create", "empty", "refuse"] = "create"
 ) -> "Iterator[tuple[Settings, Ledger]]":
     """

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savemode_cli.cli.screen import echo
+from savemode_cli.cli.budget import AsJson, ask_proxies, opened_ledger
+from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.screen import console, echo, echo_json
 from savemode_cli.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -54,17 +56,35 @@ def add(
     )
 
 
-def list_tokens() -> None:
+def list_tokens(flags: Flags, as_json: AsJson = False) -> None:
     """
-    List the people who have an access token.
-    """
-    from savemode_cli.config import load
+    List the people who have an access token, with what each spent in the current windows and what is left.
 
-    names = load({}).tokens.names
-    for name in names:
-        echo(name)
+    Budgets of the scopes token and user are for each person. The others are in `savemode budget show`.
+    """
+    from datetime import UTC, datetime
+
+    from savemode_cli.core.budget.people import people
+
+    names = flags.settings().tokens.names
     if not names:
         _say("nobody has a token; to create one: savemode tokens add NAME")
+        if not as_json:
+            return
+    now = datetime.now(UTC)
+    with opened_ledger(flags, missing="empty") as (settings, ledger):
+        found = people(names, ask_proxies(settings, ledger).in_force, ledger, now)
+    if as_json:
+        from savemode_cli.config import shown_url
+        from savemode_cli.views.people import to_json
+
+        echo_json(to_json(found, shown_url(settings.ledger_url), now))
+        return
+    from savemode_cli.views.people import show
+
+    show(found, console(), now)
+    if not any(one.lines for one in found):
+        _say("no budget is for each person; to set one: savemode budget set person 80 --scope token")
 
 
 def revoke(name: Name) -> None:

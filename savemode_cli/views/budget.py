@@ -47,7 +47,7 @@ def to_json(overview: Overview, ledger: str) -> dict[str, Any]:
             for one in overview.allowances
         ],
         "proxies": [] if overview.asked is None else [_proxy_json(*one) for one in _proxies(overview.asked)],
-        "budgets": [_line_json(line) for line in overview.lines],
+        "budgets": [line_json(line) for line in overview.lines],
         "holds": [_hold_json(one, overview.at) for one in overview.holds],
     }
 
@@ -64,7 +64,10 @@ def _proxy_json(url: str, answers: bool) -> dict[str, Any]:
     return {"url": url, "answers": answers}
 
 
-def _line_json(line: Line) -> dict[str, Any]:
+def line_json(line: Line) -> dict[str, Any]:
+    """
+    How much is left of one budget, for machines.
+    """
     origin = line.origin
     hidden = None if origin.hidden is None else terms_json(origin.hidden)
     return {
@@ -169,7 +172,10 @@ def _terms(overview: Overview, *, tokens: bool) -> Table:
     return grid
 
 
-def _resets(line: Line, at: datetime) -> str:
+def resets(line: Line, at: datetime) -> str:
+    """
+    When the spend of a budget no longer counts, for people.
+    """
     window = line.standing.limit.budget.window
     if window.span is not None:
         return f"what was spent counts for {window}"
@@ -181,7 +187,7 @@ def _resets(line: Line, at: datetime) -> str:
 def _terms_of(line: Line, at: datetime, *, tokens: bool) -> Iterator[str]:
     limit = line.standing.limit
     budget = limit.budget
-    yield f"{budget.window.words()}, {_resets(line, at)}"
+    yield f"{budget.window.words()}, {resets(line, at)}"
     rule = "strict: spend never exceeds the cap" if budget.strict else "the last request may exceed the cap"
     if not budget.refuses:
         rule = "it only warns: past the cap nothing is refused"

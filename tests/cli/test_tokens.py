@@ -2,6 +2,7 @@
 `savemode tokens`: a token is printed once, its digest is kept, and it can be taken back.
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -36,7 +37,27 @@ def test_add(savemode: Run, file: Path) -> None:
     assert token not in file.read_text()
     assert load({}, {}).tokens.whose([(TOKEN_HEADER, token.encode())]) == "alice"
     assert savemode("tokens", "add", "bob").out.strip() != token
-    assert savemode("tokens", "list").out.splitlines() == ["alice", "bob"]
+    listed = savemode("tokens", "list")
+    assert listed.out.splitlines() == ["alice", "bob"]
+    assert "no budget is for each person" in listed.err
+
+
+def test_what_each_person_has_left(savemode: Run, file: Path, tmp_path: Path) -> None:
+    """
+    In the ledger that the options name; without a budget for each person, the names and how to set one.
+    """
+    ledger = f"sqlite:///{tmp_path}/ledger.db"
+    savemode("tokens", "add", "alice")
+    plain = savemode("tokens", "list", "--ledger", ledger)
+    savemode("budget", "set", "person", "80", "--scope", "token", "--ledger", ledger)
+    savemode("budget", "set", "person", "5", "--who", "alice", "--ledger", ledger)
+    done = savemode("tokens", "list", "--ledger", ledger)
+    (alice,) = json.loads(savemode("tokens", "list", "--json", "--ledger", ledger).out)["people"]
+
+    assert plain.code == 2
+    assert "there is no ledger" in plain.err
+    assert done.out.splitlines()[1].split()[:7] == ["alice", "person", "$0.0000", "$0.0000", "$5.0000", "$5.0000", "ok"]
+    assert (alice["name"], alice["budgets"][0]["remaining_usd"]) == ("alice", "5.000000000")
 
 
 def test_nothing_is_written(savemode: Run, file: Path) -> None:
@@ -72,6 +93,7 @@ def test_nobody(savemode: Run, file: Path) -> None:
 
     assert (done.code, done.out) == (0, "")
     assert "savemode tokens add NAME" in done.err
+    assert json.loads(savemode("tokens", "list", "--json").out)["people"] == []
     assert not file.exists()
 
 

@@ -173,7 +173,7 @@ class BudgetOptions:
         shown_default="a file in your data folder",
         suggestions=("memory:",),
         help="Where spend is kept, such as sqlite:///ledger.db or redis://HOST:6379/0.",
-        commands=(*_PROXIES, "doctor", *_LEDGER_COMMANDS, "report"),
+        commands=(*_PROXIES, "doctor", *_LEDGER_COMMANDS, "report", "tokens list"),
         other_help={"report": "Report the charges in this ledger, and read no files."},
         risk="spends",
         effect="spend is kept there and not in your ledger, where your limits are",

@@ -197,13 +197,20 @@ def overview(budgets: Iterable[InForce], ledger: Ledger, now: datetime, asked: A
     allowances = tuple(one for one in ledger.allowances() if not one.is_over(now))
     balances = ledger.balances(now)
     lines = [
-        Line(origin, standing, None if is_lifted(standing.limit, allowances, now) else refusal_of(standing))
+        line_of(origin, standing, allowances, now)
         for origin in budgets
         for standing in _standings(origin.budget, balances, now)
     ]
     listed = {line.standing.limit.key for line in lines}
     lines += [line for key in balances if key not in listed for line in _spend(key, balances[key], now)]
     return Overview(now, tuple(lines), ledger.holds(now), allowances, asked)
+
+
+def line_of(origin: InForce, standing: Standing, allowances: Iterable[Allowance], now: datetime) -> Line:
+    """
+    The line of a standing.
+    """
+    return Line(origin, standing, None if is_lifted(standing.limit, allowances, now) else refusal_of(standing))
 
 
 def refusal_of(standing: Standing) -> Reason | None:
