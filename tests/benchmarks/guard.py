@@ -21,6 +21,7 @@ from savemode_cli.config import Settings
 from savemode_cli.core.budget.choices import GuardLimits
 from savemode_cli.core.budget.guard import MINUTES, Guard
 from savemode_cli.core.exchange.totals import BilledRequest
+from savemode_cli.core.wire.repeats import NO_ROW, RepeatedCall
 from savemode_cli.prices import load_prices
 from savemode_cli.readers.billed import BilledRequests
 from savemode_cli.readers.files import reader_of, walk
@@ -38,29 +39,29 @@ class Seen:
     """
 
     identical_calls: int = 0
+    rounds: int = 0
+    """Of the identical calls those in rounds of two or three calls."""
     nusd_per_minute: int = 0
     agents: int = 0
     signs: set[str] = field(default_factory=set)
     """The signs of which the guard would have warned."""
 
 
-def rows_of_calls(path: Path) -> Iterator[int]:
+def rows_of_calls(path: Path) -> Iterator[RepeatedCall]:
     """
-    For each tool call of a transcript: how many that look the same stand in a row up to there.
+    For each tool call of a transcript: the round of calls that look the same, and how often it was made up to there.
     """
-    last, count = None, 0
+    row = NO_ROW
     for line in path.read_text().splitlines():
         record = json.loads(line)
         content = record.get("message", {}).get("content")
         blocks = content if isinstance(content, list) else []
         if record.get("type") == "user" and not any(block.get("type") == "tool_result" for block in blocks):
-            last = None
+            row = NO_ROW
         for block in blocks if record.get("type") == "assistant" else ():
             if block.get("type") == "tool_use":
-                call = (block.get("name"), block.get("chars"))
-                count = count + 1 if call == last else 1
-                last = call
-                yield count
+                row = row.after(f"{block.get('name')} {block.get('chars')}".encode(), str(block.get("name")))
+                yield row.last
 
 
 def session_of(path: Path) -> str:
@@ -99,7 +100,10 @@ def measured(folders: list[Path]) -> dict[str, Seen]:
     sessions: dict[str, Seen] = defaultdict(Seen)
     for path in paths:
         seen = sessions[session_of(path)]
-        seen.identical_calls = max([seen.identical_calls, *rows_of_calls(path)])
+        for row in rows_of_calls(path):
+            seen.identical_calls = max(seen.identical_calls, row.count)
+            if ", " in row.tool:
+                seen.rounds = max(seen.rounds, row.count)
         if seen.identical_calls >= limits.identical_calls:
             seen.signs.add("identical_calls")
     table = load_prices(None)
@@ -120,6 +124,7 @@ def show(sessions: dict[str, Seen]) -> None:
     per_minute = limits.nusd_per_minute / _NUSD
     signs: list[tuple[str, str, list[float], float]] = [
         ("identical calls in a row", "identical_calls", [one.identical_calls for one in seen], limits.identical_calls),
+        ("of them in rounds of 2 or 3", "rounds", [one.rounds for one in seen], limits.identical_calls),
         ("dollars per minute", "usd_per_minute", [one.nusd_per_minute / _NUSD for one in seen], per_minute),
         ("sub-agents at once", "agents", [one.agents for one in seen], limits.agents),
     ]
@@ -151,6 +156,7 @@ def main() -> None:
             "sessions": len(sessions),
             "alarms": sum(bool(one.signs) for one in sessions.values()),
             "most_identical_calls": max(one.identical_calls for one in sessions.values()),
+            "most_rounds": max(one.rounds for one in sessions.values()),
             "most_usd_per_minute": max(one.nusd_per_minute for one in sessions.values()) / _NUSD,
             "most_agents": max(one.agents for one in sessions.values()),
         }

@@ -16,6 +16,7 @@ from savemode_cli.views.request import trouble
 from tests.builders import OPEN, an_observed
 from tests.core.wire.test_repeats import LS, turns
 from tests.support.calling import CALL, send
+from tests.support.streams import tool_use
 from tests.support.upstream import Upstream, running_proxy
 
 SESSION = {"x_claude_code_session_id": "s1"}
@@ -87,6 +88,26 @@ def test_loop_is_refused_until_somebody_lets_it_go_on(upstream: Upstream) -> Non
         assert send(proxy, loop(10), x_claude_code_session_id="s2").status == 200
 
     assert len(upstream.received) == 6
+
+
+def test_alternating_calls_are_refused(upstream: Upstream) -> None:
+    """
+    A loop of two calls is a loop too; the sentence names both.
+    """
+    read = tool_use("Read", {"file_path": "a"})
+
+    def alternating(rounds: int) -> dict[str, Any]:
+        return {**CALL, "messages": turns(*[read, LS] * rounds)}
+
+    with running_proxy(upstream.url, guard_action="refuse") as proxy:
+        assert send(proxy, alternating(9), **SESSION).status == 200
+        refused = send(proxy, alternating(10), **SESSION)
+
+    assert (refused.status, refused["x-savemode-guard"]) == (429, "identical_calls")
+    assert (
+        "because it called Read and Bash in turn 10 times, each time with the same inputs (limit: 10)"
+        in (json.loads(refused.body)["error"]["message"])
+    )
 
 
 def test_other_clients_get_the_status_that_stops_them(upstream: Upstream) -> None:

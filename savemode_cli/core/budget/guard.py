@@ -23,8 +23,8 @@ GUARD_HEADER = b"x-savemode-guard"
 
 Sign = Literal["identical_calls", "usd_per_minute", "agents"]
 """
-Identical calls: one tool call with one input, in a row. Dollars per minute: the mean of the last five minutes. Agents:
-sub-agents that work at the same time.
+Identical calls: one tool call with one input in a row, or a round of two or three such calls. Dollars per minute: the mean of the
+last five minutes. Agents: sub-agents that work at the same time.
 """
 
 MINUTES = 5
@@ -32,7 +32,9 @@ _WINDOW = timedelta(minutes=MINUTES)
 AGENT_IDLE = timedelta(minutes=1)
 """How long after its last request a sub-agent still counts as at work: it runs tools between its requests."""
 
-_MOST_CONVERSATIONS = 10_000
+_MOST_CONVERSATIONS = 1000
+_MOST_AGENTS = 200
+"""Of one conversation, while none of their requests is under way. A caller names its agents, and so could name any number."""
 
 
 class Alarm(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -48,7 +50,7 @@ class Alarm(Struct, frozen=True, gc=False, omit_defaults=True):
     refused: bool = False
     """Whether the request was refused for it."""
     tool: str = ""
-    """The name of the tool that was called; empty for other signs."""
+    """The name of the tool that was called, or of several that were called in turn; empty for other signs."""
 
     def words(self) -> str:
         """
@@ -56,7 +58,7 @@ class Alarm(Struct, frozen=True, gc=False, omit_defaults=True):
         """
         match self.sign:
             case "identical_calls":
-                what = f"it called {self.tool or 'a tool'} {self.seen} times in a row with the same input"
+                what = _calls(self.tool.split(", "), self.seen)
             case "usd_per_minute":
                 what = f"it spent {dollars(self.seen)} per minute in the last {MINUTES} minutes"
             case "agents":
@@ -83,7 +85,7 @@ class Alarm(Struct, frozen=True, gc=False, omit_defaults=True):
 @dataclass(slots=True)
 class _Conversation:
     charges: deque[tuple[datetime, int]] = field(default_factory=deque)
-    """What was charged in the last five minutes, and when."""
+    """What was charged in the last five minutes, at most one entry per second, with the time of its last charge."""
     spent_nusd: int = 0
     """The sum of it."""
     agents: dict[str, datetime] = field(default_factory=dict)
@@ -92,6 +94,25 @@ class _Conversation:
     """How many requests each sub-agent has under way."""
     accepted: dict[Sign, int] = field(default_factory=dict)
     """What was seen when a sign was warned of, or was let through."""
+
+    def add(self, now: datetime, nusd: int) -> None:
+        """
+        Add a charge.
+        """
+        self.spent_nusd += nusd
+        if self.charges and self.charges[-1][0].replace(microsecond=0) == now.replace(microsecond=0):
+            now, nusd = max(now, self.charges[-1][0]), nusd + self.charges.pop()[1]
+        self.charges.append((now, nusd))
+
+
+def _calls(tools: list[str], times: int) -> str:
+    """
+    What was called so often, for people.
+    """
+    names = [name or "a tool" for name in tools]
+    if len(names) == 1:
+        return f"it called {names[0]} {times} times in a row with the same input"
+    return f"it called {', '.join(names[:-1])} and {names[-1]} in turn {times} times, each time with the same inputs"
 
 
 class Guard:
@@ -115,8 +136,8 @@ class Guard:
         Args:
             conversation: which one, its sub-agents included.
             agent: the sub-agent that sends the request; empty for the main conversation.
-            repeated: how often in a row the last tool call stands in the request's history.
-            tool: the name of that tool.
+            repeated: how often in a row the last round of tool calls stands in the request's history.
+            tool: the names of the tools in it, see `RepeatedCall`.
             now: the time.
         """
         limits = self.limits
@@ -187,9 +208,10 @@ class Guard:
                 known.running[agent] = left
             known.agents.pop(agent, None)
             known.agents[agent] = now + AGENT_IDLE
+            if len(known.agents) > max(_MOST_AGENTS, 4 * self.limits.agents):
+                del known.agents[next(iter(known.agents))]
         if nusd:
-            known.charges.append((now, nusd))
-            known.spent_nusd += nusd
+            known.add(now, nusd)
 
     def _conversation(self, key: str, now: datetime) -> _Conversation:
         """

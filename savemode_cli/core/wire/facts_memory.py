@@ -37,7 +37,7 @@ _LONGEST_MARKER_BYTES = 128
 """A real one is about 40 bytes; a longer one may hold somebody's words, which are not kept."""
 
 _MOST_FILES = 64
-_SEEN_BYTES = 500
+_SEEN_BYTES = 1000
 _BREAKPOINT_BYTES = 400
 _FILE_BYTES = 300
 

@@ -1,7 +1,7 @@
 """
-How often a conversation has just called the same tool with the same input.
+How often a conversation has just repeated a round of tool calls: the same tools with the same inputs, in the same order.
 
-Rule of this file: it reads the history that the request itself carries, and stops at the first call that is another one.
+Rule of this file: it reads the history that the request itself carries, and stops where it is certain that no round goes on.
 """
 
 import hashlib
@@ -16,16 +16,20 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NUMBERED_KEY = re.compile(rb'"%s":\d+,"%s"' % (NUMBER.encode(), RENAMED.encode()))
 
 
+LONGEST_ROUND = 3
+"""How many calls a round has at most: A-A-A, A-B-A-B and A-B-C-A-B-C are found."""
+
+
 @dataclass(frozen=True, slots=True)
 class RepeatedCall:
     """
-    The tool call that stands last in a conversation.
+    The round of tool calls that stands last in a conversation; mostly it is one call.
     """
 
     tool: str = ""
-    """Its name; empty without a call, and for a name that the API does not allow."""
+    """The names of its tools in their order, with `, ` between them. One that the API does not allow is left empty."""
     count: int = 0
-    """How many times in a row it was called with the same input."""
+    """How many times in a row it was made with the same inputs. 0 without a call."""
 
 
 NO_CALL = RepeatedCall()
@@ -37,9 +41,40 @@ class SeenRow:
     The row of calls at the end of messages that were read before, without their inputs.
     """
 
-    last: RepeatedCall = NO_CALL
-    digest: bytes = b""
-    """Of the name and the input of the call; empty without a call."""
+    recent: tuple[tuple[bytes, str], ...] = ()
+    """The last calls, the newest first, as many as a round can have: the digest of name and input, and the name."""
+    repeats: tuple[int, ...] = (0,) * LONGEST_ROUND
+    """For rounds of 1, 2 and more calls: how many calls at the end are each the same as the one that many calls before."""
+
+    def after(self, digest: bytes, tool: str) -> "SeenRow":
+        """
+        The row with one more call.
+
+        Args:
+            digest: equal for calls with the same name and input.
+            tool: the name.
+        """
+        known = self.recent
+        repeats = tuple(
+            count + 1 if length < len(known) and known[length][0] == digest else 0
+            for length, count in enumerate(self.repeats)
+        )
+        return SeenRow(((digest, tool), *known[: LONGEST_ROUND - 1]), repeats)
+
+    @property
+    def last(self) -> RepeatedCall:
+        """
+        The round that was repeated most; of equal ones the shortest.
+        """
+        best = NO_CALL
+        for length, repeats in enumerate(self.repeats, 1):
+            count = (repeats + length) // length
+            if length <= len(self.recent) and count > best.count:
+                # A round begins where it was first seen, so an unfinished one does not turn the names.
+                names = [tool for _, tool in self.recent[:length]][::-1]
+                turned = repeats % length
+                best = RepeatedCall(", ".join(names[length - turned :] + names[: length - turned]), count)
+        return best
 
 
 NO_ROW = SeenRow()
@@ -47,21 +82,17 @@ NO_ROW = SeenRow()
 
 def repeated_call(messages: object, seen: SeenRow = NO_ROW) -> RepeatedCall:
     """
-    The last tool call of a conversation, and how many calls with the same name and input stand in a row there.
+    The last round of tool calls of a conversation, and how many times in a row it was made with the same names and inputs.
 
     Calls to several tools in one message count in their order. Two inputs are the same if their bytes are: a client writes an
     input that it repeats as it wrote it before. A message of the user that brings no result of a tool ends the row, because
-    a person has said something in between. So does a row of other calls.
+    a person has said something in between. So does a call that fits no round.
 
     Args:
         messages: the decoded `messages` of a request body.
         seen: the row at the end of those that stand before them.
     """
-    row = _row(messages)
-    if row.call is None:
-        return NO_CALL if row.is_ended else seen.last
-    goes_on = not row.is_ended and seen.digest == _digest(row.call) if seen.digest else False
-    return RepeatedCall(_tool(row.call[0]), row.count + (seen.last.count if goes_on else 0))
+    return seen_row(messages, seen).last
 
 
 def seen_row(messages: object, seen: SeenRow = NO_ROW) -> SeenRow:
@@ -72,26 +103,20 @@ def seen_row(messages: object, seen: SeenRow = NO_ROW) -> SeenRow:
         messages: decoded messages.
         seen: the row at the end of those that stand before them.
     """
-    row = _row(messages)
-    if row.call is None:
-        return NO_ROW if row.is_ended else seen
-    return SeenRow(repeated_call(messages, seen), _digest(row.call))
+    calls, is_ended = _last_calls(messages)
+    row = NO_ROW if is_ended else seen
+    for name, given in reversed(calls):
+        row = row.after(_digest(name, given), _tool(name))
+    return row
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+def _last_calls(messages: object) -> tuple[list[tuple[bytes, bytes]], bool]:
     """
-    A row of calls: their name and input, how many they are, and whether something else stands before them.
+    The calls at the end, the last one first, as far back as a round can go on; and whether the row begins with the first of
+    them.
     """
-
-    call: tuple[bytes, bytes] | None
-    count: int
-    is_ended: bool
-
-
-def _row(messages: object) -> _Row:
-    last: tuple[bytes, bytes] | None = None
-    count = 0
+    calls: list[tuple[bytes, bytes]] = []
+    possible = list(range(1, LONGEST_ROUND + 1))
     items = list_items(messages)
     for index in reversed(range(len(items))):
         message = items[index]
@@ -99,20 +124,19 @@ def _row(messages: object) -> _Row:
             continue
         blocks = [block for block in list_items(message.content) if isinstance(block, RequestBlock)]
         if message.role == "user" and not any(block.type == "tool_result" for block in blocks):
-            return _Row(last, count, is_ended=True)
+            return calls, True
         for block in reversed(blocks):
             if message.role != "assistant" or block.type != "tool_use":
                 continue
-            call = (_bytes(block.name), _bytes(block.input))
-            if last is not None and call != last:
-                return _Row(last, count, is_ended=True)
-            last = call
-            count += 1
-    return _Row(last, count, is_ended=False)
+            calls.append((_bytes(block.name), _bytes(block.input)))
+            possible = [length for length in possible if length >= len(calls) or calls[-1] == calls[-1 - length]]
+            if not possible:
+                return calls, True
+    return calls, False
 
 
-def _digest(call: tuple[bytes, bytes]) -> bytes:
-    return hashlib.sha256(b"\0".join(call)).digest()
+def _digest(name: bytes, given: bytes) -> bytes:
+    return hashlib.sha256(name + b"\0" + given).digest()
 
 
 def _bytes(raw: Raw | UnsetType) -> bytes:

@@ -146,12 +146,45 @@ def test_words_and_json() -> None:
 
 def test_memory_is_bounded() -> None:
     """
-    The conversations used last are kept.
+    The conversations used last are kept; of each, one sum per second, and the agents that worked last. A request that ended
+    leaves nothing.
     """
-    guard = Guard(GuardLimits("warn", nusd_per_minute=1))
-    for number in range(10_001):
+    guard = Guard(GuardLimits("warn", nusd_per_minute=1, agents=3))
+    for number in range(1001):
         guard.begin("r", f"s{number}", "", NOON)
         guard.end("r", 10**9, NOON)
+    for number in range(2000):
+        guard.begin("r", "s1000", f"a{number}", after(number / 400))
+        guard.end("r", 10**9, after(number / 400))
 
-    assert guard.judge("s0", "", 0, "", NOON) is None
-    assert guard.judge("s10000", "", 0, "", NOON) is not None
+    assert guard.judge("s0", "", 0, "", after(5)) is None
+    assert guard.judge("s1000", "", 0, "", after(5)) == Alarm("usd_per_minute", 2001 * 10**9 // 5, 1)
+    assert len(guard._conversations) == 1000
+    kept = guard._conversations["s1000"]
+    assert (len(kept.charges), len(kept.agents), len(kept.running), len(guard._requests)) == (5, 200, 0, 0)
+
+
+def test_charges_of_one_second_leave_together() -> None:
+    """
+    When the last of them is five minutes old, so that none leaves too early.
+    """
+    guard = Guard(GuardLimits("warn", nusd_per_minute=1))
+    for number, seconds in enumerate((0.1, 0.9, 0.5, 1.0)):
+        guard.begin(f"r{number}", "s", "", NOON)
+        guard.end(f"r{number}", 500, after(seconds))
+
+    seen = [guard.judge("s", "", 0, "", after(300 + seconds)) for seconds in (0.5, 0.899, 0.9, 1)]
+    assert [one and one.seen for one in seen] == [400, 400, 100, None]
+
+
+def test_rounds_of_calls() -> None:
+    """
+    Several tools in turn are named in their order.
+    """
+    alarm = Guard(LIMITS).judge("s", "", 10, "Read, Bash, ", NOON)
+
+    assert alarm is not None
+    assert alarm.words() == (
+        "it called Read, Bash and a tool in turn 10 times, each time with the same inputs (limit: 10)"
+    )
+    assert alarm.to_json()["tool"] == "Read, Bash, "

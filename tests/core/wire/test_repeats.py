@@ -56,6 +56,30 @@ def test_parallel_calls_count_one_by_one() -> None:
     assert last_call([*turns(LS), both, answers]) == RepeatedCall("Bash", 3)
 
 
+READ = tool_use("Read", {"file_path": "a"})
+
+
+@pytest.mark.parametrize(
+    ("calls", "tool", "count"),
+    [
+        ([LS, PWD] * 4, "Bash, Bash", 4),
+        ([READ, LS] * 4 + [READ], "Read, Bash", 4),
+        ([READ, LS, PWD] * 3, "Read, Bash, Bash", 3),
+        ([READ, LS, PWD] * 3 + [READ, LS], "Read, Bash, Bash", 3),
+        ([PWD, READ, LS, READ, LS], "Read, Bash", 2),
+        ([READ, LS] * 3 + [PWD], "Bash", 1),
+        ([READ, LS] * 3 + [LS], "Bash", 2),
+        ([LS, LS, READ] * 2, "Bash, Bash, Read", 2),
+        ([READ, LS, PWD, tool_use("Read", {"file_path": "b"})] * 3, "Read", 1),
+    ],
+)
+def test_rounds_of_two_and_three_calls(calls: list[dict[str, Any]], tool: str, count: int) -> None:
+    """
+    A round counts when it is complete, and its tools are named from its first call on. Longer rounds are not looked for.
+    """
+    assert last_call(turns(*calls)) == RepeatedCall(tool, count)
+
+
 def test_a_person_ends_the_row() -> None:
     """
     A message without a result of a tool is a person's.
@@ -71,7 +95,7 @@ def test_the_row_goes_on_from_messages_that_were_read_before() -> None:
     Wherever they are divided in two or three parts.
     """
     again = {"role": "user", "content": [text("once more")]}
-    said = [*turns(LS, LS), again, *turns(PWD, LS, LS, LS)[1:], {"role": "assistant", "content": "done"}]
+    said = [*turns(LS, LS), again, *turns(PWD, LS, LS, PWD, LS)[1:], {"role": "assistant", "content": "done"}]
     for length in range(len(said) + 1):
         read = decode_body(json.dumps({"messages": said[:length]}).encode()).messages
         assert isinstance(read, list)
