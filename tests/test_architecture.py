@@ -36,6 +36,7 @@ CORE_MAY_IMPORT = {
     "json",
     "math",
     "msgspec",  # the one JSON parser
+    "operator",
     "random",  # `Random` with a seed, which is pure
     "re",
     "shlex",  # quotes the words of commands that are advised

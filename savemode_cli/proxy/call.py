@@ -11,6 +11,7 @@ from datetime import datetime
 from savemode_cli.core.wire.call import Call
 from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller
 from savemode_cli.core.wire.facts import NO_FACTS, Facts
+from savemode_cli.core.wire.prefixes import Beginning
 from savemode_cli.serving.headers import RawHeaders
 
 
@@ -67,6 +68,8 @@ class CallInProgress:
     conversation: str = ""
     """The conversation, its sub-agents included; empty if it is not known."""
     trace_id: str | None = None
+    beginning: Beginning | None = None
+    """Which beginning of the body was seen before; None if that is not known."""
 
     @property
     def cache(self) -> str:

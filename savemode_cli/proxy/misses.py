@@ -5,12 +5,14 @@ Rule of this file: nothing is computed before a request was forwarded. No text o
 `core.diagnosis.fingerprint`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from savemode_cli.core.diagnosis.causes import Verdict
 from savemode_cli.core.diagnosis.history import Asked, History, Prices, betas_of
+from savemode_cli.core.diagnosis.splices import NO_SPLICES, Splice, Splices
 from savemode_cli.core.errors import BadInput
+from savemode_cli.core.upgrade.edits import Edit
 from savemode_cli.core.wire.caller import named_session
 from savemode_cli.core.wire.reading_work import TooMuchWork
 from savemode_cli.core.wire.usage import Usage
@@ -20,8 +22,8 @@ from savemode_cli.proxy.time_share import TimeShare
 
 MAX_BYTES = 2 * 1024 * 1024
 """
-The largest body that is judged, about 500,000 tokens of text. Judging takes about 12 ms a megabyte, and `TimeShare`
-limits the total.
+The largest body that is judged, about 500,000 tokens of text. Judging takes about 12 ms a megabyte, less if it goes on from
+what was seen, and `TimeShare` limits the total.
 """
 
 
@@ -69,11 +71,13 @@ class CacheMisses:
         if not self._time_share.is_left():
             return None
         with self._time_share.spending():
-            return self._asked(exchange.call, body)
+            return self._asked(exchange.call, body, exchange.upgrade.on_wire)
 
-    def _asked(self, call: CallInProgress, body: bytes) -> Asked | None:
+    def _asked(self, call: CallInProgress, body: bytes, edits: Sequence[Edit]) -> Asked | None:
         caller = call.caller
         named = named_session(caller, call.facts)
+        only_inserts = not any(edit.removed for edit in edits)
+        splices = Splices(sorted([Splice(edit.at, edit.inserted) for edit in edits])) if only_inserts else NO_SPLICES
         try:
             return self._history.asked(
                 call.id,
@@ -85,6 +89,8 @@ class CacheMisses:
                 payer=caller.key_fingerprint,
                 betas=betas_of(call.inbound.headers),
                 most_steps=MAX_STEPS,
+                beginning=call.beginning if only_inserts else None,
+                splices=splices,
             )
         except (BadInput, TooMuchWork):
             return None

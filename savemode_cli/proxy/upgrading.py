@@ -89,7 +89,7 @@ class Upgrading:
         if header_value(inbound.headers, b"content-encoding") not in (b"", b"identity"):
             call.facts = Facts(problem="compressed")
             return Upgrade(gate, skips=(ENCODED,))
-        known = await facts(body, self.bodies)
+        known, call.beginning = await facts(body, self.bodies)
         inbound.finish_anyway = not known.stream
         call.session = session_key(call.caller, known)
         call.conversation = conversation_key(call.caller, known)

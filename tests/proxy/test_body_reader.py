@@ -35,6 +35,13 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return run
 
 
+async def facts_of(body: bytes, bodies: BodyReader) -> Facts:
+    """
+    The facts alone.
+    """
+    return (await facts(body, bodies))[0]
+
+
 LARGE = agent_body(2 * INLINE_BYTES)
 
 
@@ -70,7 +77,7 @@ async def test_same_facts_elsewhere(body: bytes) -> None:
     The result is the same in every process.
     """
     async with reader() as bodies:
-        assert await facts(body, bodies) == wire_facts.facts(body)
+        assert await facts_of(body, bodies) == wire_facts.facts(body)
         assert len(bodies._all) == 1
 
 
@@ -80,7 +87,7 @@ async def test_small_bodies_are_read_at_once() -> None:
     No process is started for them.
     """
     async with reader() as bodies:
-        assert await facts(agent_body(INLINE_BYTES), bodies) == wire_facts.facts(agent_body(INLINE_BYTES))
+        assert await facts_of(agent_body(INLINE_BYTES), bodies) == wire_facts.facts(agent_body(INLINE_BYTES))
         assert bodies._all == set()
 
 
@@ -98,9 +105,9 @@ async def test_loop_turns_while_a_large_body_is_read() -> None:
             await asyncio.sleep(0)
 
     async with reader() as bodies:
-        await facts(LARGE, bodies)
+        await facts_of(LARGE, bodies)
         task = asyncio.create_task(turn())
-        await facts(b'{"system":[' + b"1," * 900_000 + b"1]}", bodies)
+        await facts_of(b'{"system":[' + b"1," * 900_000 + b"1]}", bodies)
         task.cancel()
 
     assert turns > 10
@@ -113,7 +120,7 @@ async def test_several_at_once() -> None:
     """
     sizes = [INLINE_BYTES + 1000 * number for number in range(1, 9)]
     async with reader() as bodies:
-        known = await asyncio.gather(*(facts(agent_body(size), bodies) for size in sizes))
+        known = await asyncio.gather(*(facts_of(agent_body(size), bodies) for size in sizes))
 
         assert known == [wire_facts.facts(agent_body(size)) for size in sizes]
         assert 1 <= len(bodies._all) <= 2
@@ -125,11 +132,11 @@ async def test_process_that_ended_is_replaced() -> None:
     It may end between two bodies, or while it reads one.
     """
     async with reader() as bodies:
-        await facts(LARGE, bodies)
+        await facts_of(LARGE, bodies)
         (first,) = bodies._all
         first.kill()
 
-        assert await facts(LARGE, bodies) == wire_facts.facts(LARGE)
+        assert await facts_of(LARGE, bodies) == wire_facts.facts(LARGE)
         assert first not in bodies._all
 
 
@@ -140,7 +147,7 @@ async def test_process_that_ends_each_time(monkeypatch: pytest.MonkeyPatch) -> N
     """
     monkeypatch.setattr(body_reader, "_PROGRAM", "import sys; sys.stdin.buffer.read(8)")
     async with reader() as bodies:
-        assert (await facts(LARGE, bodies)).problem == "the process that read the body ended"
+        assert (await facts_of(LARGE, bodies)).problem == "the process that read the body ended"
 
 
 @in_loop
@@ -151,7 +158,7 @@ async def test_process_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(body_reader, "_PROGRAM", "import time; time.sleep(600)")
     monkeypatch.setattr(body_reader, "_ANSWER_S", 0.05)
     async with reader() as bodies:
-        assert (await facts(LARGE, bodies)).problem == "the process that read the body ended"
+        assert (await facts_of(LARGE, bodies)).problem == "the process that read the body ended"
 
 
 @in_loop
@@ -167,7 +174,7 @@ async def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> Non
     announced: list[tuple[str, str]] = []
     async with reader(announce=lambda *one: announced.append(one)) as bodies:
         for _ in range(2):
-            assert await facts(LARGE, bodies) == wire_facts.facts(LARGE)
+            assert await facts_of(LARGE, bodies) == wire_facts.facts(LARGE)
 
     ((event, text),) = announced
     assert (event, "resource temporarily unavailable" in text) == ("large_bodies", True)
@@ -179,7 +186,7 @@ async def test_close_ends_the_processes() -> None:
     No process is left, and closing twice does nothing.
     """
     async with reader() as bodies:
-        await facts(LARGE, bodies)
+        await facts_of(LARGE, bodies)
         (process,) = bodies._all
         bodies.close()
 
@@ -192,7 +199,7 @@ async def test_close_while_a_body_is_read() -> None:
     The read is abandoned.
     """
     async with reader() as bodies:
-        reading = asyncio.create_task(facts(b'{"system":[' + b"{}," * 900_000 + b"{}]}", bodies))
+        reading = asyncio.create_task(facts_of(b'{"system":[' + b"{}," * 900_000 + b"{}]}", bodies))
         await asyncio.to_thread(until, lambda: bodies._all)
         bodies.close()
         (known,) = await asyncio.gather(reading, return_exceptions=True)
@@ -256,6 +263,6 @@ async def test_process_of_a_large_proxy_is_kept() -> None:
     held = bytearray(b"x" * (300 * 2**20))
     async with reader() as bodies:
         for _ in range(2):
-            await facts(LARGE, bodies)
+            await facts_of(LARGE, bodies)
             assert len(bodies._all) == 1
     assert held

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha1
 from itertools import accumulate
 
-from savemode_cli.core.cache.blocks import Block, Level, RequestBlocks, read_blocks
+from savemode_cli.core.cache.block import Block
+from savemode_cli.core.cache.blocks import Parameter, RequestBlocks, read_blocks
 from savemode_cli.core.cache.lifetimes import Lifetime
 from savemode_cli.core.cache.tokens import DEFAULT_ESTIMATE, BlockKind, TokenEstimate
 from savemode_cli.core.wire.breakpoints import lifetime_of
@@ -82,20 +83,53 @@ def prompt_from(request: RequestBlocks, estimate: TokenEstimate = DEFAULT_ESTIMA
     The prompt of a request whose blocks were already read.
     """
     blocks = request.blocks
-    kinds = tuple(block.kind for block in blocks)
-    sizes = tuple(block.size for block in blocks)
-    digests = tuple(block.digest for block in blocks)
     prefix_tokens, total_tokens = _added_up(_tokens(blocks, estimate), estimate)
+    chain: list[bytes] = []
+    digest = b""
+    for level in request.levels:
+        digest = level_digest(digest, level.parameters)
+        chain += _links(digest, level.blocks)
+        digest = chain[-1] if level.blocks else digest
     return Prompt(
         model=request.model,
-        digests=digests,
-        chain=tuple(_chain(request.levels)),
-        kinds=kinds,
-        sizes=sizes,
+        digests=tuple([block.digest for block in blocks]),
+        chain=tuple(chain),
+        kinds=tuple([block.kind for block in blocks]),
+        sizes=tuple([block.size for block in blocks]),
         positions=tuple(_positions(blocks)),
-        marks=_marks(blocks, request.control),
+        marks=_marks(breakpoints(blocks), blocks, request.control),
         prefix_tokens=prefix_tokens,
         total_tokens=total_tokens,
+    )
+
+
+def grown(
+    prompt: Prompt, kept: int, more: Sequence[Block], before: Block, marks: Sequence[Mark], control: object
+) -> Prompt:
+    """
+    A prompt that begins like another one, of which nothing is computed again.
+
+    Args:
+        prompt: the other one, with the default estimate.
+        kept: how many of its blocks are at the beginning of this one, with everything that they depend on.
+        more: the blocks that follow.
+        before: the last block that is kept.
+        marks: the breakpoints of the blocks that are kept, without that of automatic caching.
+        control: see `RequestBlocks.control`.
+    """
+    tokens = accumulate(_tokens(more, DEFAULT_ESTIMATE), initial=prompt.prefix_tokens[kept - 1])
+    prefix_tokens = (*prompt.prefix_tokens[: kept - 1], *tokens)
+    positions = _positions(more, prompt.positions[kept - 1], before.type)
+    return Prompt(
+        model=prompt.model,
+        digests=(*prompt.digests[:kept], *[block.digest for block in more]),
+        chain=(*prompt.chain[:kept], *_links(prompt.chain[kept - 1], more)),
+        kinds=(*prompt.kinds[:kept], *[block.kind for block in more]),
+        sizes=(*prompt.sizes[:kept], *[block.size for block in more]),
+        positions=(*prompt.positions[:kept], *positions),
+        marks=_marks((*marks, *breakpoints(more, kept)), more, control, kept),
+        prefix_tokens=prefix_tokens,
+        total_tokens=prefix_tokens[-1] + DEFAULT_ESTIMATE.tail_tokens,
     )
 
 
@@ -128,33 +162,39 @@ def _digest(content: bytes) -> bytes:
     return sha1(content, usedforsecurity=False).digest()
 
 
-def _chain(levels: Sequence[Level]) -> Iterator[bytes]:
+def level_digest(digest: bytes, parameters: tuple[Parameter, ...]) -> bytes:
+    """
+    The digest with which a level begins.
+
+    Args:
+        digest: that of everything before it.
+        parameters: what the level depends on.
+    """
+    return _digest(digest + repr(parameters).encode())
+
+
+def _links(digest: bytes, blocks: Iterable[Block]) -> Iterator[bytes]:
     """
     A digest for each block: of everything before it, of what its level depends on, and of its own content.
-
-    A block keeps the latest one, because in the next prompt of a conversation the same stands before it.
     """
-    digest = b""
-    for level in levels:
-        digest = _digest(digest + repr(level.parameters).encode())
-        for block in level.blocks:
-            if block.digest:
-                link = block.link
-                if link is None or link[0] != digest:
-                    link = block.link = (digest, _digest(digest + block.digest))
-                digest = link[1]
-            yield digest
+    for block in blocks:
+        if block.digest:
+            digest = _digest(digest + block.digest)
+        yield digest
 
 
-def _positions(blocks: Sequence[Block]) -> Iterator[int]:
+def _positions(blocks: Sequence[Block], position: int = -1, before: str = "") -> Iterator[int]:
     """
     The position of each block for the look-back. A run of tool calls is one position, and so is a run of tool results.
 
     Assumed: nested blocks have positions of their own, and separate the blocks around them. In recorded traffic, six
     results of two texts each put the last entry out of reach; ten plain results did not.
+
+    Args:
+        blocks: the blocks.
+        position: the position of the block before them.
+        before: its type.
     """
-    position = -1
-    before = ""
     for block in blocks:
         if block.type not in _RUNS or block.type != before:
             position += 1
@@ -165,17 +205,30 @@ def _positions(blocks: Sequence[Block]) -> Iterator[int]:
 _RUNS = frozenset({"tool_use", "tool_result"})
 
 
-def _marks(blocks: Sequence[Block], control: object) -> tuple[Mark, ...]:
+def breakpoints(blocks: Sequence[Block], first: int = 0) -> list[Mark]:
+    """
+    The breakpoints of blocks that stand behind so many others, without that of automatic caching.
+    """
+    return [Mark(index, block.lifetime) for index, block in enumerate(blocks, first) if block.lifetime is not None]
+
+
+def _marks(own: Sequence[Mark], blocks: Sequence[Block], control: object, first: int = 0) -> tuple[Mark, ...]:
     """
     The breakpoints in order. Automatic caching marks the last block that can carry a breakpoint, unless it has one
     already.
+
+    Args:
+        own: those of the blocks.
+        blocks: the last blocks, of which at least one can carry a breakpoint if any block can.
+        control: see `RequestBlocks.control`.
+        first: how many blocks stand before them.
     """
-    marks = [Mark(index, block.lifetime) for index, block in enumerate(blocks) if block.lifetime is not None]
+    marks = list(own)
     automatic = lifetime_of(control)
     if automatic is not None:
         last = next((index for index in reversed(range(len(blocks))) if blocks[index].carries), None)
-        if last is not None and (not marks or marks[-1].block != last):
-            marks.append(Mark(last, automatic))
+        if last is not None and (not marks or marks[-1].block != first + last):
+            marks.append(Mark(first + last, automatic))
     return tuple(sorted(marks, key=_block_of))
 
 

@@ -9,14 +9,17 @@ prompt is the same object. So a conversation of 400 blocks that grows by 4 adds 
 are computed for new blocks only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-from savemode_cli.core.cache.blocks import Block, Parameter, RequestBlocks
+import msgspec
+
+from savemode_cli.core.cache.block import Block
+from savemode_cli.core.cache.blocks import Parameter, RequestBlocks
 from savemode_cli.core.cache.lifetimes import Lifetime
 from savemode_cli.core.cache.prompt import Prompt
 from savemode_cli.core.diagnosis.outline import NO_OUTLINE, edges, form_outline, text_outline
@@ -30,6 +33,7 @@ MAX_BLOCKS = 8192
 TYPES = ("", "tool", "text", "tool_use", "tool_result", "thinking", "image", "document", "compaction")
 """The types of blocks that are distinguished; "" is any other type."""
 
+_NUMBERS = {name: number for number, name in enumerate(TYPES)}
 _DETAILS = Struct("<IIIHH")  # outline, type and tokens, item, place in the item, place in the block
 _TOKEN_BITS = 24
 _MOST_TOKENS = (1 << _TOKEN_BITS) - 1
@@ -37,6 +41,7 @@ _NO_ITEM = 0xFFFF_FFFF
 _NO_PLACE = 0xFFFF
 _SOURCE_BIT = 0x8000
 _MOST_EDGES = 32
+_BLOCK_STEPS = len(("messages", 0, "content", 0))
 
 _COMPACTED = b"This session is being continued from a previous conversation"
 """The beginning of the message with which Claude Code replaces a compacted history."""
@@ -179,18 +184,16 @@ def fingerprint_of(request: RequestBlocks, prompt: Prompt, earlier: Sequence[Fin
         return None
     rows = _hashed(request, prompt)
     blocks = [row.block for row in rows]
-    tools = sum(block.kind == "tool" for block in blocks)
-    head = tools + sum(bool(block.digest) for block in request.levels[1].blocks)
+    tools = sum([block.kind == "tool" for block in blocks])
+    head = tools + sum([bool(block.digest) for block in request.levels[1].blocks])
     opening = _opening(blocks, head)
     columns = [
-        b"".join(row.digest for row in rows[first : first + SEGMENT_BLOCKS])
+        b"".join([row.digest for row in rows[first : first + SEGMENT_BLOCKS]])
         for first in range(0, len(rows), SEGMENT_BLOCKS)
     ]
     origin = max(earlier, key=lambda one: _equal_segments(one, columns), default=None)
     digest_segments, detail_segments = _segments(rows, columns, opening, origin)
-    parameters = tuple(
-        tuple((name, _shown(name, value)) for name, value in level.parameters) for level in request.levels
-    )
+    parameters = _parameters([level.parameters for level in request.levels])
     ends = dict(_edges(blocks[:opening]))
     if origin is not None:
         parameters = origin.parameters if parameters == origin.parameters else parameters
@@ -201,7 +204,7 @@ def fingerprint_of(request: RequestBlocks, prompt: Prompt, earlier: Sequence[Fin
         system=head - tools,
         blocks=len(blocks),
         opening=opening,
-        asked_tokens=_asked_tokens(rows, head),
+        asked_tokens=_asked_tokens(reversed(request.levels[2].blocks), prompt),
         total_tokens=prompt.total_tokens,
         entries=tuple(_entries(prompt)),
         compacted=any(map(_is_compacted, blocks[head:opening])),
@@ -209,6 +212,64 @@ def fingerprint_of(request: RequestBlocks, prompt: Prompt, earlier: Sequence[Fin
         digest_segments=digest_segments,
         detail_segments=detail_segments,
     )
+
+
+def grown_fingerprint(
+    fingerprint: Fingerprint, kept: int, more: Sequence[Block], backwards: Iterable[Block], prompt: Prompt
+) -> Fingerprint:
+    """
+    The fingerprint of a prompt that begins like another one, of which nothing is computed again.
+
+    Args:
+        fingerprint: that of the other one.
+        kept: how many of its blocks are at the beginning of this one, with everything that they depend on: at least those of
+            its first message.
+        more: the blocks that follow.
+        backwards: the blocks of all messages, the last one first.
+        prompt: this prompt.
+    """
+    prefix_tokens = prompt.prefix_tokens[len(prompt.prefix_tokens) - len(more) - 1 :]
+    details = [
+        _packed(block, sketch(more, at, in_head=False).outline, after - before)
+        for at, (block, before, after) in enumerate(zip(more, prefix_tokens, prefix_tokens[1:], strict=False))
+    ]
+    digests = [block.digest[:DIGEST_BYTES] for block in more]
+    return Fingerprint(
+        parameters=fingerprint.parameters,
+        tools=fingerprint.tools,
+        system=fingerprint.system,
+        blocks=kept + len(more),
+        opening=fingerprint.opening,
+        asked_tokens=_asked_tokens(backwards, prompt),
+        total_tokens=prompt.total_tokens,
+        entries=tuple(_entries(prompt)),
+        compacted=fingerprint.compacted,
+        edges=fingerprint.edges,
+        digest_segments=_continued(fingerprint.digest_segments, kept, digests, DIGEST_BYTES),
+        detail_segments=_continued(fingerprint.detail_segments, kept, details, _DETAILS.size),
+    )
+
+
+def _continued(segments: tuple[bytes, ...], kept: int, more: Sequence[bytes], size: int) -> tuple[bytes, ...]:
+    """
+    The segments of a column that begins like another one.
+
+    Args:
+        segments: those of the other one.
+        kept: how many blocks of it are at the beginning.
+        more: what follows, for each block.
+        size: the bytes of a block.
+    """
+    if not more and kept * size == sum(map(len, segments)):
+        return segments
+    full, rest = divmod(kept, SEGMENT_BLOCKS)
+    tail = b"".join((segments[full][: rest * size] if rest else b"", *more))
+    step = SEGMENT_BLOCKS * size
+    return (*segments[:full], *[tail[first : first + step] for first in range(0, len(tail), step)])
+
+
+def _parameters(levels: Iterable[tuple[Parameter, ...]]) -> tuple[tuple[Parameter, ...], ...]:
+    return tuple([tuple([(name, _shown(name, value)) for name, value in level]) for level in levels])
 
 
 class _Row(NamedTuple):
@@ -219,8 +280,6 @@ class _Row(NamedTuple):
     block: Block
     digest: bytes
     tokens: int
-    before: int
-    """The tokens before it."""
 
 
 def _hashed(request: RequestBlocks, prompt: Prompt) -> list[_Row]:
@@ -229,7 +288,7 @@ def _hashed(request: RequestBlocks, prompt: Prompt) -> list[_Row]:
     """
     befores = (0, *prompt.prefix_tokens)
     return [
-        _Row(block, digest[:DIGEST_BYTES], after - before, before)
+        _Row(block, digest[:DIGEST_BYTES], after - before)
         for block, digest, before, after in zip(
             request.blocks, prompt.digests, befores, prompt.prefix_tokens, strict=False
         )
@@ -239,7 +298,7 @@ def _hashed(request: RequestBlocks, prompt: Prompt) -> list[_Row]:
 
 def _entries(prompt: Prompt) -> Iterator[Entry]:
     for mark in prompt.marks:
-        last = mark.block - sum(not digest for digest in prompt.digests[: mark.block + 1])
+        last = mark.block - prompt.digests[: mark.block + 1].count(b"")
         if last >= 0:
             tokens = prompt.prefix_tokens[mark.block]
             yield Entry(last, mark.lifetime, prompt.chain[mark.block][:DIGEST_BYTES], tokens)
@@ -290,22 +349,25 @@ def _segments(
 
 
 def _details(blocks: Sequence[Block], row: _Row, at: int, opening: int) -> bytes:
-    block = row.block
-    name = _name(block)
-    kind = TYPES.index(name) if name in TYPES else 0
-    outline = sketch(blocks, at, in_head=at < opening).outline
-    return _DETAILS.pack(outline, kind << _TOKEN_BITS | min(row.tokens, _MOST_TOKENS), *_place(block.path))
+    return _packed(row.block, sketch(blocks, at, in_head=at < opening).outline, row.tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class Sketch:
+def _packed(block: Block, outline: int, tokens: int) -> bytes:
+    kind = _NUMBERS.get(_name(block), 0)
+    return _DETAILS.pack(outline, kind << _TOKEN_BITS | min(tokens, _MOST_TOKENS), *_place(block.path))
+
+
+class Sketch(msgspec.Struct, frozen=True, gc=False):
     """
     What a fingerprint needs of a block's content.
     """
 
     outline: int
-    edges: tuple[int, int] | None
-    compacted: bool
+    edges: tuple[int, int] | None = None
+    compacted: bool = False
+
+
+_NO_SKETCH = Sketch(NO_OUTLINE)
 
 
 def sketch(blocks: Sequence[Block], at: int, *, in_head: bool) -> Sketch:
@@ -320,9 +382,13 @@ def sketch(blocks: Sequence[Block], at: int, *, in_head: bool) -> Sketch:
     block = blocks[at]
     known: Sketch | None = block.sketch
     if known is None:
-        is_text = block.type == "text" and block.depth == 0
-        ends = edges(block) if in_head and is_text else None
-        known = block.sketch = Sketch(_outline(blocks, at, in_head=in_head), ends, in_head and _is_compaction(block))
+        outline = _outline(blocks, at, in_head=in_head)
+        if in_head:
+            is_text = block.type == "text" and block.depth == 0
+            known = Sketch(outline, edges(block) if is_text else None, _is_compaction(block))
+        else:
+            known = Sketch(outline) if outline else _NO_SKETCH
+        block.sketch = known
     return known
 
 
@@ -347,6 +413,8 @@ def _place(path: Path) -> tuple[int, int, int]:
     """
     A path as three numbers: the item of its section, the place in a message's content, and the place in a block.
     """
+    if len(path) == _BLOCK_STEPS and path[0] == "messages":
+        return int(path[1]), min(int(path[3]), _NO_PLACE - 1), _NO_PLACE  # most blocks
     numbers = [step for step in path if isinstance(step, int)]
     item = numbers[0] if numbers else _NO_ITEM
     inner = numbers[1:]
@@ -366,22 +434,26 @@ def _opening(blocks: Sequence[Block], head: int) -> int:
     return end
 
 
-def _asked_tokens(rows: Sequence[_Row], head: int) -> int:
+def _asked_tokens(backwards: Iterable[Block], prompt: Prompt) -> int:
     """
     The tokens before the last answer that is followed by something. An answer at the end of a prompt is one to be
     continued.
+
+    Args:
+        backwards: the blocks of all messages, the last one first.
+        prompt: the prompt.
     """
-    end = len(rows)
-    for is_answer in (True, False, True):
-        while end > head and _is_answer(rows[end - 1].block) == is_answer:
-            end -= 1
-        if end <= head:
-            return 0
-    return rows[end].before
-
-
-def _is_answer(block: Block) -> bool:
-    return block.role == "assistant"
+    end = len(prompt.prefix_tokens)
+    parts = iter((True, False, True))
+    is_answer = next(parts)
+    for block in backwards:
+        while (block.role == "assistant") != is_answer:
+            following = next(parts, None)
+            if following is None:
+                return prompt.prefix_tokens[end - 1]
+            is_answer = following
+        end -= 1
+    return 0
 
 
 def _is_compaction(block: Block) -> bool:

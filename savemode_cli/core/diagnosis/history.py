@@ -10,13 +10,16 @@ from datetime import datetime
 from typing import Protocol
 
 from savemode_cli.core.cache.blocks import UNBOUNDED
-from savemode_cli.core.cache.prompt import Prompt, prompt_from
-from savemode_cli.core.diagnosis.blocks_memory import BlocksMemory
+from savemode_cli.core.cache.prompt import Prompt
 from savemode_cli.core.diagnosis.causes import Verdict
+from savemode_cli.core.diagnosis.fingerprint import Fingerprint
 from savemode_cli.core.diagnosis.lanes import Lane, Lanes, SentPrompt
 from savemode_cli.core.diagnosis.price import priced
-from savemode_cli.core.diagnosis.verdict import diagnose
+from savemode_cli.core.diagnosis.prompt_memory import PromptMemory
+from savemode_cli.core.diagnosis.splices import NO_SPLICES, Splices
+from savemode_cli.core.diagnosis.verdict import all_read, diagnose
 from savemode_cli.core.money.pricing import InputRates
+from savemode_cli.core.wire.prefixes import Beginning
 from savemode_cli.core.wire.usage import Usage
 
 _BETA = b"anthropic-beta"
@@ -57,7 +60,7 @@ class History:
             lanes: where requests are remembered.
         """
         self.lanes = Lanes() if lanes is None else lanes
-        self._bodies = BlocksMemory()
+        self._prompts = PromptMemory()
         self._prices = prices
 
     def asked(
@@ -72,6 +75,8 @@ class History:
         payer: str = "",
         betas: Iterable[str] = (),
         most_steps: int = UNBOUNDED,
+        beginning: Beginning | None = None,
+        splices: Splices = NO_SPLICES,
     ) -> Asked | None:
         """
         Remember a request. The time is linear in the length of its body.
@@ -86,6 +91,8 @@ class History:
             payer: identifies the key with which it was sent; "" if unknown.
             betas: the values of its `anthropic-beta` header.
             most_steps: see `read_blocks`.
+            beginning: how the body began before it was edited; None if nobody has looked.
+            splices: the edits in the body; they do not count if its beginning is not known.
 
         Returns:
             The request; None if it has too many blocks to be remembered.
@@ -94,15 +101,17 @@ class History:
             BadInput: it is not the body of a messages call.
             TooMuchWork: it takes more steps than allowed.
         """
-        request = self._bodies.read(body, most_steps)
-        prompt = prompt_from(request)
-        lane = Lane(session, agent, request.model)
-        fingerprint = self.lanes.fingerprint(lane, request, prompt)
-        if fingerprint is None:
+
+        def earlier(model: str) -> list[Fingerprint]:
+            return self.lanes.fingerprints(Lane(session, agent, model))
+
+        read = self._prompts.read(body, (session, agent), most_steps, earlier, beginning, splices)
+        if read.fingerprint is None:
             return None
-        sent = SentPrompt(id, lane, fingerprint, started_at, named, payer, frozenset(betas))
+        lane = Lane(session, agent, read.model)
+        sent = SentPrompt(id, lane, read.fingerprint, started_at, named, payer, frozenset(betas))
         self.lanes.add(sent)
-        return Asked(sent, prompt)
+        return Asked(sent, read.prompt)
 
     def answered(
         self, asked: Asked, usage: Usage | None, *, began_at: datetime | None, ended_at: datetime
@@ -118,13 +127,19 @@ class History:
         """
         sent = asked.sent
         sent.usage, sent.began_at, sent.ended_at = usage, began_at, ended_at
+        if usage is None:
+            return None
+        if (whole := all_read(sent)) is not None:
+            return whole
         earlier = self.lanes.before(sent)
         verdict = diagnose(sent, asked.prompt, earlier)
-        if verdict is None or usage is None:
+        if verdict is None:
             return None
         base = next((other for other in earlier if other.id == verdict.base), None)
         if base is not None:
             self.lanes.used(base)
+        if not verdict.misses:
+            return verdict
         return priced(verdict, usage.tokens, self._prices.input_rates(usage, sent.lane.model, sent.started_at))
 
     def failed(self, asked: Asked) -> None:

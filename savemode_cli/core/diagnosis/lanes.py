@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import nlargest
 
-from savemode_cli.core.cache.blocks import RequestBlocks
-from savemode_cli.core.cache.prompt import Prompt
-from savemode_cli.core.diagnosis.fingerprint import FIXED_BYTES, OBJECT_BYTES, Fingerprint, fingerprint_of
+from savemode_cli.core.diagnosis.fingerprint import FIXED_BYTES, OBJECT_BYTES, Fingerprint
 from savemode_cli.core.wire.usage import Usage
 
 
@@ -91,12 +89,11 @@ class Lanes:
         """
         return self._bytes
 
-    def fingerprint(self, lane: Lane, request: RequestBlocks, prompt: Prompt) -> Fingerprint | None:
+    def fingerprints(self, lane: Lane) -> list[Fingerprint]:
         """
-        The fingerprint of a request of a lane. It shares memory with the lane's earlier ones.
+        The fingerprints of a lane. A new one of the lane shares memory with them.
         """
-        earlier = (sent.fingerprint for sent in self._lanes.get(lane, {}).values())
-        return fingerprint_of(request, prompt, tuple(earlier))
+        return [sent.fingerprint for sent in self._lanes.get(lane, {}).values()]
 
     def add(self, sent: SentPrompt) -> None:
         """

@@ -17,7 +17,7 @@ from zlib import crc32
 
 import msgspec
 
-from savemode_cli.core.cache.blocks import Block, members_of
+from savemode_cli.core.cache.block import Block, members_of
 
 NO_OUTLINE = 0
 """The outline of a block for which none was computed."""

@@ -47,11 +47,9 @@ def diagnose(sent: SentPrompt, prompt: Prompt, earlier: Sequence[SentPrompt]) ->
     usage = sent.usage
     if usage is None:
         return None
-    read = usage.first_read_tokens
-    scale = Scale.of(sent)
-    if not is_miss(scale.total - read, scale.total):
-        # No request can read more than its own prompt.
-        return Verdict(read, read)
+    if (whole := all_read(sent)) is not None:
+        return whole
+    read, scale = usage.first_read_tokens, Scale.of(sent)
     base = best_base(sent, earlier, scale)
     asked = scale.tokens(sent.fingerprint.asked_tokens)
     if read * _SEEN_DENOMINATOR < asked * _SEEN_NUMERATOR and not _was_seen(sent, earlier, base):
@@ -61,6 +59,20 @@ def diagnose(sent: SentPrompt, prompt: Prompt, earlier: Sequence[SentPrompt]) ->
     if not is_miss(expected - read, expected):
         return Verdict(expected, read, base="" if base is None else base.sent.id)
     return _verdict(sent, prompt, expected, read, reach, base)
+
+
+def all_read(sent: SentPrompt) -> Verdict | None:
+    """
+    The verdict on a request that read almost all of its own prompt, for which nothing else need be known: no request can read
+    more. None for any other request.
+
+    Args:
+        sent: the request, with its bill.
+    """
+    if sent.usage is None:
+        return None
+    read, total = sent.usage.first_read_tokens, Scale.of(sent).total
+    return None if is_miss(total - read, total) else Verdict(read, read)
 
 
 def _was_seen(sent: SentPrompt, earlier: Sequence[SentPrompt], base: Base | None) -> bool:

@@ -25,7 +25,7 @@ from savemode_cli.core.wire.facts import (
 )
 from savemode_cli.core.wire.message_ends import STAND_IN, message_ends, messages_start, without_messages
 from savemode_cli.core.wire.opening import first_user_texts
-from savemode_cli.core.wire.prefixes import CHUNK_BYTES, Node, SeenPrefixes
+from savemode_cli.core.wire.prefixes import CHUNK_BYTES, UNSEEN, Beginning, Node, SeenPrefixes
 from savemode_cli.core.wire.reading_work import ReadingWork
 from savemode_cli.core.wire.repeats import seen_row
 from savemode_cli.core.wire.request_body import RequestBlock
@@ -68,9 +68,15 @@ class FactsMemory:
         Returns:
             The same as `facts`; None if more has to be read, or it takes too many steps. See `quick_facts`.
         """
+        return self.read(body, most_bytes)[0]
+
+    def read(self, body: bytes, most_bytes: int) -> tuple[Facts | None, Beginning]:
+        """
+        The same, and which beginning of the body was seen.
+        """
         if len(body) < self.seen.least_bytes:
             known = quick_reading(body) if len(body) <= most_bytes else None
-            return None if known is None else known.facts
+            return None if known is None else known.facts, UNSEEN
         nodes = self.seen.walk(body)
         seen = (nodes[-1].known if nodes else None) or NOTHING_SEEN
         text = without_messages(body, seen.start, seen.end) if seen.messages else body
@@ -79,17 +85,18 @@ class FactsMemory:
             seen, text = NOTHING_SEEN, body
             reading = _reading(body, seen, most_bytes)
         if reading is None:
-            return None
+            return None, self.seen.beginning(nodes)
         if reading.messages and self.seen.is_worth_it(nodes, body):
-            self._remember(nodes, body, text, reading, seen)
-        return reading.facts
+            nodes = self._remember(nodes, body, text, reading, seen)
+        return reading.facts, self.seen.beginning(nodes)
 
     def _remember(
         self, nodes: list[Node[SeenMessages]], body: bytes, text: bytes, reading: Reading, seen: SeenMessages
-    ) -> None:
+    ) -> list[Node[SeenMessages]]:
         start = seen.start or messages_start(text)
-        if start is not None:
-            self.seen.remember(nodes, body, tuple(_beginnings(text, start, reading, seen, self.seen.chunk_bytes)))
+        if start is None:
+            return nodes
+        return self.seen.remember(nodes, body, tuple(_beginnings(text, start, reading, seen, self.seen.chunk_bytes)))
 
 
 def _reading(text: bytes, seen: SeenMessages, most_bytes: int) -> Reading | None:

@@ -10,12 +10,16 @@ differ have the same one by an accident of 1 in 10^19, and nobody who does not k
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from operator import eq
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 CHUNK_BYTES = 8 * 1024
 _LEAST_CHUNKS = 16
+_SERIALS = count(1)
 
 NODE_BYTES = 500
 """About what a node takes, with its place in the table and without what is known."""
@@ -26,20 +30,43 @@ class Node(Generic[T]):
     A beginning of bodies.
     """
 
-    __slots__ = ("cost", "key", "known", "once")
+    __slots__ = ("cost", "key", "known", "once", "serial")
 
-    def __init__(self, key: tuple[int, int], known: T | None, cost: int, *, once: bool) -> None:
+    def __init__(self, serial: int, key: tuple[int, int], known: T | None, cost: int, *, once: bool) -> None:
         """
         Args:
-            key: the identity of the node before it, and the digest of its chunk.
+            serial: a number that no other node has or will have.
+            key: the serial number of the node before it, and the digest of its chunk.
             known: what is known of it, or of a shorter beginning; None if nothing is.
             cost: what it takes in bytes.
             once: whether it was seen once, and nothing goes on from it.
         """
+        self.serial = serial
         self.key = key
         self.known = known
         self.cost = cost
         self.once = once
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """
+    Which beginning of a body was seen. Two bodies that share some of the places begin alike.
+    """
+
+    places: tuple[int, ...] = ()
+    """The serial number of the node of each chunk."""
+    chunk_bytes: int = CHUNK_BYTES
+
+    def shared_bytes(self, other: "Beginning") -> int:
+        """
+        How many bytes the beginnings of two bodies have in common at least.
+        """
+        shared: int = sum(map(eq, self.places, other.places))  # a place stands for everything before it, too
+        return self.chunk_bytes * shared
+
+
+UNSEEN = Beginning()
 
 
 class SeenPrefixes(Generic[T]):
@@ -86,9 +113,15 @@ class SeenPrefixes(Generic[T]):
             if found is None:
                 break
             nodes.append(found)
-            parent = id(found)
+            parent = found.serial
         self._touch(nodes)
         return nodes
+
+    def beginning(self, nodes: Sequence[Node[T]]) -> Beginning:
+        """
+        The beginning to which these nodes lead.
+        """
+        return Beginning(tuple([node.serial for node in nodes]), self.chunk_bytes)
 
     def is_worth_it(self, nodes: Sequence[Node[T]], body: bytes) -> bool:
         """
@@ -111,9 +144,12 @@ class SeenPrefixes(Generic[T]):
             self._touch([*nodes, self._add(nodes, body, len(nodes), known, NODE_BYTES, once=True)])
         return False
 
-    def remember(self, nodes: Sequence[Node[T]], body: bytes, known: Sequence[tuple[int, T, int]]) -> None:
+    def remember(self, nodes: Sequence[Node[T]], body: bytes, known: Sequence[tuple[int, T, int]]) -> list[Node[T]]:
         """
         Remember the whole of a body.
+
+        Returns:
+            Its nodes.
 
         Args:
             nodes: those that `walk` found.
@@ -131,12 +167,14 @@ class SeenPrefixes(Generic[T]):
                 at += 1
             path.append(self._add(path, body, number, last, cost, once=False))
         self._touch(path)
+        return path
 
     def _add(
         self, before: Sequence[Node[T]], body: bytes, number: int, known: T | None, cost: int, *, once: bool
     ) -> Node[T]:
         chunk = body[number * self.chunk_bytes : (number + 1) * self.chunk_bytes]
-        node = Node((id(before[-1]) if before else 0, hash(chunk)), known, cost, once=once)
+        key = (before[-1].serial if before else 0, hash(chunk))
+        node = Node(next(_SERIALS), key, known, cost, once=once)
         self._nodes[node.key] = node
         self._bytes += cost
         return node
@@ -144,7 +182,7 @@ class SeenPrefixes(Generic[T]):
     def _touch(self, nodes: Sequence[Node[T]]) -> None:
         """
         Keep these longest, and drop what is too much. A node is kept longer than those that follow it, so that what is
-        dropped is always the end of a body: the identity of a node stands for its place.
+        dropped is always the end of a body.
         """
         for node in reversed(nodes):
             self._nodes.move_to_end(node.key)

@@ -1,5 +1,5 @@
 """
-The blocks of a request: their places, their members, and the parameters of each level.
+The blocks of a request: their places, and the parameters of each level.
 """
 
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.core.cache.blocks import RequestBlocks, members_of, read_blocks
+from savemode_cli.core.cache.blocks import RequestBlocks, read_blocks
 from savemode_cli.core.errors import BadInput
 from savemode_cli.core.wire.reading_work import TooMuchWork
 
@@ -101,27 +101,6 @@ def test_defaults_that_are_written_out_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "members"),
-    [
-        ({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, {"text": '"a"', "type": '"text"'}),
-        ({"type": "tool_use", "input": {"b": 1, "a": 2}}, {"type": '"tool_use"', "input": '{"b":1,"a":2}'}),
-        ({"type": "tool_result", "content": [TEXT]}, {"type": '"tool_result"'}),
-        (
-            {"type": "document", "source": {"type": "content", "content": [TEXT]}},
-            {"type": '"document"', "source": '{"type":"content"}'},
-        ),
-    ],
-)
-def test_members_are_what_the_cache_hashes(block: dict[str, Any], members: dict[str, str]) -> None:
-    """
-    A breakpoint is not a member, and nested blocks are separate blocks.
-    """
-    last = read(messages=[{"role": "user", "content": [block]}]).blocks[-1]
-
-    assert members_of(last) == {name: value.encode() for name, value in members.items()}
-
-
-@pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b'{"model":"m"}', b'{"model":"m","messages":[{"role":"user"}]}', b'{"model":"m' * 2]
 )
 def test_other_bodies_are_refused(body: bytes) -> None:
@@ -168,3 +147,20 @@ def test_the_attribution_is_not_content() -> None:
     assert contents(header, rest)[0] == b""
     assert contents(rest, header) != contents(rest, other)
     assert contents(header) != contents(other)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"messages": [{"role": "user", "content": "a"}, {"role": 1, "content": "b"}]}, "messages[1].role"),
+        ({"messages": [], "tools": "all"}, "tools"),
+        ({"messages": [], "system": 1}, "system"),
+    ],
+)
+def test_an_error_names_the_place_of_a_wrong_type(body: dict[str, object], words: str) -> None:
+    """
+    As a path through the body.
+    """
+    with pytest.raises(BadInput) as raised:
+        read(**body)
+    assert words in raised.value.message

@@ -11,6 +11,7 @@ from typing import Any
 
 from savemode_cli.core.cache.blocks import RequestBlocks
 from savemode_cli.core.cache.prompt import Prompt, prompt_from
+from savemode_cli.core.diagnosis.fingerprint import fingerprint_of
 from savemode_cli.core.diagnosis.lanes import Lane, Lanes, SentPrompt
 from tests.support.prompts import HOUR, MARK, assistant, blocks_of, call, result, text, tool, user
 
@@ -25,7 +26,7 @@ def sent(lanes: Lanes, lane: Lane = MAIN, *, seconds: float = 0, words: str = ""
     """
     number = next(_numbers)
     request = blocks_of(messages=[user(text(words or f"request {number}"))])
-    found = lanes.fingerprint(lane, request, prompt_from(request))
+    found = fingerprint_of(request, prompt_from(request), lanes.fingerprints(lane))
     assert found is not None
     one = SentPrompt(f"req_{number}", lane, found, NOON + timedelta(seconds=seconds), **more)
     lanes.add(one)
@@ -154,7 +155,7 @@ def test_memory_of_64_lanes_of_32_prompts_of_1_mb() -> None:
             conversation = told_apart(prompt, 0, f"{session}")
             for turn in range(32):
                 now = told_apart(conversation, len(prompt.digests) - 12, f"{session} {turn}")
-                found = lanes.fingerprint(lane, request, now)
+                found = fingerprint_of(request, now, lanes.fingerprints(lane))
                 assert found is not None
                 lanes.add(SentPrompt(f"{session} {turn}", lane, found, NOON + timedelta(seconds=turn)))
         del conversation, now
