@@ -29,19 +29,33 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 
+from msgspec import Struct
+
 from savemode_cli.core.replay.recording import Recorded
 from savemode_cli.core.wire.usage import Usage
 
 Lane = Hashable
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct, gc=False, eq=False):
     """
     One answer, built from the lines read so far. A single line is an answer too.
     """
 
-    request: Recorded
+    session: str
+    """The ID of its session."""
+    agent: str
+    """The ID of its sub-agent, "" for the main conversation."""
+    model: str
+    started_at: datetime
+    """When the request was sent, as far as the lines show it."""
+    ended_at: datetime
+    """The time of its last line."""
+    usage: Usage
+    opens_turn: bool
+    """Whether a person's message precedes it."""
+    is_partial: bool
+    """Whether every line was written before the answer was complete."""
     message_id: str | None
     request_id: str | None
     lane: Lane
@@ -59,6 +73,12 @@ class Answer:
     """The request IDs under which it was repeated."""
     contents: tuple[int, ...] = ()
     """A checksum of the content of each line that has one."""
+    thinks: bool | None = None
+    """Whether a line has thinking; None if no line has content."""
+    instructed: bool = False
+    """Whether text of the client precedes it directly."""
+    restarted: bool = False
+    """Whether the client was started again since the answer before it."""
 
     @property
     def name(self) -> str:
@@ -72,9 +92,60 @@ class Answer:
         """
         The model, and the prompt's tokens as billed; None if no token of a prompt was reported.
         """
-        used = self.request.usage
-        counts = used.tokens.input, used.tokens.write_5m, used.tokens.write_1h, used.tokens.read
-        return (self.request.model, *counts) if any(counts) else None
+        used = self.usage.tokens
+        counts = used.input, used.write_5m, used.write_1h, used.read
+        return (self.model, *counts) if any(counts) else None
+
+    def recorded(self, *, copy: bool) -> Recorded:
+        """
+        The request of this answer.
+
+        Args:
+            copy: whether it is counted elsewhere.
+        """
+        return Recorded(
+            self.session,
+            self.agent,
+            self.model,
+            self.started_at,
+            self.ended_at,
+            self.usage,
+            self.opens_turn,
+            copy,
+            self.is_partial,
+            self.thinks,
+            self.instructed,
+            self.restarted,
+        )
+
+    def extend(
+        self, start: datetime, at: datetime, record: str, content: int | None, *, is_partial: bool, thinks: bool | None
+    ) -> None:
+        """
+        Add a line of the same lane with the same IDs and usage.
+
+        Args:
+            start: when the request was sent, as far as the line shows it.
+            at: the time of the line.
+            record: the ID of the line.
+            content: the checksum of its content.
+            is_partial: whether it was written before the answer was complete.
+            thinks: whether it has thinking; None without content.
+        """
+        timed = start < at
+        if (timed and not self.timed) or (timed == self.timed and start < self.started_at):
+            self.started_at = start
+        self.timed = self.timed or timed
+        self.ended_at = max(self.ended_at, at)
+        self.is_partial = self.is_partial and is_partial
+        self._add_thinking(thinks=thinks)
+        self.records += (record,)
+        if content is not None:
+            self.contents += (content,)
+
+    def _add_thinking(self, *, thinks: bool | None) -> None:
+        if thinks is not None:
+            self.thinks = self.thinks or thinks
 
     def take(self, other: "Answer") -> None:
         """
@@ -83,33 +154,23 @@ class Answer:
 
         The times of all lines count, except the times of another agent's copy, which may have been written later.
         """
-        one, two = self.request, other.request
-        first, timed = (one, self.timed) if one.agent == "" or two.agent != "" else (two, other.timed)
-        start, end = first.started_at, first.ended_at
-        if one.agent == two.agent:
-            starts = [answer.request.started_at for answer in (self, other) if answer.timed]
-            start, timed = min(starts or (one.started_at, two.started_at)), bool(starts)
-            end = max(one.ended_at, two.ended_at)
-        usage = max(two.usage, one.usage, key=_amount)
-        partial = one.partial_output and two.partial_output
-        thinks = None if one.thinks is None and two.thinks is None else bool(one.thinks or two.thinks)
-        self.request = Recorded(
-            first.session,
-            first.agent,
-            first.model,
-            start,
-            end,
-            usage,
-            one.opens_turn,
-            partial_output=partial,
-            thinks=thinks,
-            instructed=one.instructed,
-            restarted=one.restarted,
-        )
-        self.timed = timed
+        if self.agent == other.agent:
+            if self.timed != other.timed:
+                self.started_at = self.started_at if self.timed else other.started_at
+            elif other.started_at < self.started_at:
+                self.started_at = other.started_at
+            self.timed = self.timed or other.timed
+            self.ended_at = max(self.ended_at, other.ended_at)
+        elif self.agent != "" and other.agent == "":
+            self.session, self.agent, self.model = other.session, other.agent, other.model
+            self.started_at, self.ended_at, self.timed = other.started_at, other.ended_at, other.timed
+        if self.usage is not other.usage and _amount(other.usage) >= _amount(self.usage):
+            self.usage = other.usage
+        self.is_partial = self.is_partial and other.is_partial
+        self._add_thinking(thinks=other.thinks)
         if self.request_id is None:
             self.request_id = other.request_id
-        elif other.request_id not in (None, self.request_id):
+        elif other.request_id is not None and other.request_id != self.request_id:
             self.aliases += (other.request_id,)
         self.aliases += other.aliases
         self.records += other.records
@@ -151,6 +212,23 @@ class Answers:
             self._last[line.lane, line.name] = answer
             if line.request_id is not None:
                 self._by_request[line.lane, line.name, line.request_id] = answer
+
+    def continued(self, lane: Lane, name: str, request_id: str | None, record: str | None) -> Answer | None:
+        """
+        The earlier answer of a lane with the same IDs; None if there is none, or if another line has this record ID.
+
+        It is the answer to which a line belongs if both have the same model and the same prompt. Most lines are such
+        lines, and `again` adds them without a value of their own.
+        """
+        if request_id is None or not name or record is None or record in self._by_record:
+            return None
+        return self._by_request.get((lane, name, request_id))
+
+    def again(self, answer: Answer, record: str) -> None:
+        """
+        Remember a line that was added to its answer.
+        """
+        self._by_record[record] = self._last[answer.lane, answer.name] = answer
 
     def _answer_so_far(self, line: Answer, parent: str | None) -> Answer | None:
         """
@@ -206,11 +284,7 @@ def _continues(answer: Answer, line: Answer, parent: str | None) -> bool:
     A tool's result may be between two lines of an answer, because newer clients run a tool before the answer is complete.
     """
     same_prompt = answer.prompt is not None and answer.prompt == line.prompt
-    if (
-        same_prompt
-        and line.content in answer.contents
-        and answer.written_at <= line.written_at <= answer.request.ended_at
-    ):
+    if same_prompt and line.content in answer.contents and answer.written_at <= line.written_at <= answer.ended_at:
         return True  # the same line, written twice
     if answer.request_id is not None and line.request_id is not None:
         return False

@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 
 from savemode_cli.captures.file import is_store
-from savemode_cli.captures.store import CaptureStore
 from savemode_cli.core.budget.ledger import CLAIMS, Charge
 from savemode_cli.core.errors import BadHeader, SavemodeError
 from savemode_cli.core.exchange.billed import billed_request
@@ -129,6 +128,8 @@ class BilledRequests:
 
         def damaged(number: int, error: SavemodeError) -> None:
             self.problems.add(f"{path.name}: capture {number}", None, error.message)
+
+        from savemode_cli.captures.store import CaptureStore  # noqa: PLC0415 - transcripts do not need it
 
         try:
             store = CaptureStore.open(path)

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from savemode_cli.captures.file import is_store
-from savemode_cli.captures.store import CaptureStore
 from savemode_cli.core.errors import SavemodeError
 from savemode_cli.core.replay.recording import Call
-from savemode_cli.readers.calls import call_of_capture
 from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.reader import Sample
 
@@ -35,6 +33,9 @@ def captured_calls(_: BinaryIO | None, path: Path, problems: Problems) -> Iterat
 
     def damaged(number: int, error: SavemodeError) -> None:
         problems.add(f"{path.name}: capture {number}", None, error.message)
+
+    from savemode_cli.captures.store import CaptureStore  # noqa: PLC0415 - no other format needs it
+    from savemode_cli.readers.calls import call_of_capture  # noqa: PLC0415
 
     try:
         store = CaptureStore.open(path)

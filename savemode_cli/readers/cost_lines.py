@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from savemode_cli.core.money.amounts import MOST_NUSD, NUSD_PER_USD
 from savemode_cli.core.replay.recording import StatedCost
-from savemode_cli.readers.times import utc
+from savemode_cli.readers.times import YEARS, utc
 
 COST_LINE = "cost-state"
 
@@ -72,7 +72,7 @@ class CostLines:
         dollars = read.totalCostUSD
         if dollars is None or not 0 <= dollars * NUSD_PER_USD <= MOST_NUSD:
             return
-        count = _Count(read, round(dollars * NUSD_PER_USD), self._at, self._after)
+        count = _Count(read, round(dollars * NUSD_PER_USD), None if self._at is None else utc(self._at), self._after)
         self._counts.append(count)
         self._open.append(count)
 
@@ -80,13 +80,13 @@ class CostLines:
         """
         Set the time of the next record of the main conversation.
         """
-        try:
-            self._at = utc(at)
-        except ValueError:
+        if at.year not in YEARS:
             return
-        for count in self._open:
-            count.until = self._at
-        self._open.clear()
+        self._at = at
+        if self._open:
+            for count in self._open:
+                count.until = utc(at)
+            self._open.clear()
 
     def answer(self, ended_at: datetime) -> None:
         """

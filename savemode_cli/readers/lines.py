@@ -7,7 +7,7 @@ lines uses these functions.
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -47,16 +47,16 @@ def text_in(data: bytes) -> BinaryIO:
     return BytesIO(without_mark(data))
 
 
-def numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """
-    The lines of a file with their numbers from 1, without byte order marks and without blank lines.
+    The lines of a file, or of a part of it, with their numbers from 1, without byte order marks and without blank lines.
 
     Raises:
         OSError: the file cannot be read.
     """
     for number, line in enumerate(file, 1):
-        text = without_mark(line.strip())
-        if text:
+        text = line.strip()
+        if text.startswith(b"{") or (text := without_mark(text)):
             yield number, text
 
 

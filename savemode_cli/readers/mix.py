@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from savemode_cli.captures.store import CaptureStore, Filter
 from savemode_cli.core.errors import SavemodeError
 from savemode_cli.core.exchange.bill import usage_of_json
 from savemode_cli.core.money.mix import TYPICAL, TokenMix
@@ -125,6 +124,8 @@ def _captured(folder: Path, since: datetime) -> Iterator[Usage]:
     """
     The usages in the capture store. The bodies are not read.
     """
+    from savemode_cli.captures.store import CaptureStore, Filter  # noqa: PLC0415 - most commands never come here
+
     with suppress(SavemodeError, OSError):
         store = CaptureStore.open(folder)
         try:

@@ -6,7 +6,9 @@ Rule of this file: it refuses impossible times, so that other code does not need
 
 from datetime import UTC, datetime, timedelta
 
-_YEARS = range(1971, 2200)
+YEARS = range(1971, 2200)
+"""The years in which a request can have been sent."""
+
 _MAX_DURATION = timedelta(days=31)
 
 
@@ -17,7 +19,7 @@ def utc(at: datetime) -> datetime:
     Raises:
         ValueError: no request can have been sent in that year.
     """
-    if at.year not in _YEARS:
+    if at.year not in YEARS:
         raise ValueError("an impossible time")
     if at.tzinfo is UTC:
         return at

@@ -10,24 +10,38 @@ with a copy of the lines of its origin. Such copies are passed on and marked, be
 Times: a request starts when the record before it (along `parentUuid`) was written, and ends with its last line.
 """
 
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal
 from zlib import crc32
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from savemode_cli.core.errors import reason
 from savemode_cli.core.replay.recording import Recorded, Session, StatedCost
-from savemode_cli.core.wire.report import ReportedUsage, stop_of, usage_from
+from savemode_cli.core.wire.report import stop_of, usage_from
 from savemode_cli.core.wire.turns import holds_tool_result
+from savemode_cli.core.wire.usage import Usage
 from savemode_cli.readers.answers import Answer, Answers, Ids, Lane
 from savemode_cli.readers.cost_lines import COST_LINE, CostLines
 from savemode_cli.readers.lines import numbered_lines, objects_in, open_text
 from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.times import utc
+from savemode_cli.readers.transcript_events import Event, event_of, event_of_user, has_thinking
 from savemode_cli.readers.transcript_files import Group, Source
+from savemode_cli.readers.transcript_records import (
+    AnswerPart,
+    Line,
+    NestedRecord,
+    PlainRecord,
+    decode_any,
+    decode_content,
+    decode_line,
+    decode_lines,
+    decode_mark,
+    decode_progress,
+    decode_usage,
+)
 
 _USAGE = b'"usage"'  # inside a string the quotes would be escaped
 _SYNTHETIC = "<synthetic>"
@@ -35,83 +49,7 @@ _MAX_MARKS = 50_000
 """How many records of a file are remembered. The record before a request is one of the last few."""
 
 
-class _Block(Struct, gc=False):
-    type: str = ""
-
-
-class _Answer(Struct, gc=False):
-    id: str | None = None
-    model: str | None = None
-    usage: ReportedUsage | None = None
-    content: msgspec.Raw = msgspec.Raw()
-    stop_reason: str | UnsetType | None = UNSET
-    stop_details: Any = None
-
-
-class _UserMessage(Struct, gc=False):
-    content: list[_Block] | str | None = None
-
-
-class _Nested(Struct, gc=False):
-    """
-    A sub-agent's record inside a record of its progress.
-    """
-
-    type: str = ""
-    uuid: str | None = None
-    timestamp: datetime | None = None
-    requestId: str | None = None  # noqa: N815 - as it is spelled in the file
-    isApiErrorMessage: bool | None = None  # noqa: N815
-    message: _Answer | None = None
-
-
-class _Progress(Struct, gc=False):
-    agentId: str | None = None  # noqa: N815
-    message: _Nested | None = None
-
-
-class _Line(_Nested, gc=False):
-    parentUuid: str | None = None  # noqa: N815
-    sessionId: str | None = None  # noqa: N815
-    agentId: str | None = None  # noqa: N815
-    isSidechain: bool | None = None  # noqa: N815
-    requestRef: str | None = None  # noqa: N815
-    version: str | None = None
-    data: _Progress | None = None
-
-
-class _Plain(Struct, gc=False):
-    """
-    A record without usage. Only its time matters, and whether a person wrote it.
-    """
-
-    type: str = ""
-    uuid: str | None = None
-    parentUuid: str | None = None  # noqa: N815
-    timestamp: datetime | None = None
-    sessionId: str | None = None  # noqa: N815
-    agentId: str | None = None  # noqa: N815
-    isMeta: bool | None = None  # noqa: N815
-    message: _UserMessage | None = None
-
-
-class _NestedMark(Struct, gc=False):
-    timestamp: datetime | None = None
-
-
-class _ProgressMark(Struct, gc=False):
-    agentId: str | None = None  # noqa: N815
-    message: _NestedMark | None = None
-
-
-class _Progressing(Struct, gc=False):
-    data: _ProgressMark | None = None
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-_decode_mark = msgspec.json.Decoder(_Plain).decode
-_decode_progress = msgspec.json.Decoder(_Progressing).decode
-_decode_any = msgspec.json.Decoder().decode
+_BATCH_BYTES = 256 * 1024
 _NOT_JSON = "not JSON"
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -132,8 +70,9 @@ def read_group(group: Group, ids: Ids, problems: Problems) -> Session:
     requests: list[Recorded] = []
     copied: dict[str, datetime] = {}
     for answer, keys in settled.answers:
-        origin, request = ids.origin(keys, group.session), answer.request
-        requests.append(request if origin is None else replace(request, copy=True))
+        origin = ids.origin(keys, group.session)
+        request = answer.recorded(copy=origin is not None)
+        requests.append(request)
         if origin is not None and request.agent == "":
             copied[origin] = max(copied.get(origin, request.ended_at), request.ended_at)
     requests.sort(key=_started)
@@ -146,20 +85,14 @@ def _started(request: Recorded) -> datetime:
     return request.started_at
 
 
-_Event = Literal["", "instructions", "hook", "restart"]
-"""
-What happened before an answer. `hook`: a hook has run, and the next record shows when: a hook that runs directly before a
-message of a person is one of the start of a session.
-"""
-
-_Mark = tuple[datetime, bool, str, _Event]
+_Mark = tuple[datetime, bool, str, Event]
 """
 The facts that a record gives about the answer after it: when the record was written, whether the answer is to a person's
 message (and not to a tool's result), the ID of the last message of a person, "" if it was not read, and the event.
 """
 
 
-_NO_MARK: tuple[None, bool, str, _Event] = None, True, "", ""
+_NO_MARK: tuple[None, bool, str, Event] = None, True, "", ""
 """The mark of a record that was not read. A file that begins with an answer begins a turn."""
 
 
@@ -178,6 +111,9 @@ class _Reading:
         self._number = 0
         self._version: str | None = None
         self._counts = CostLines()
+        self._usage_text = msgspec.Raw()
+        self._stop: str | UnsetType | None = UNSET
+        self._last_usage: Usage | None = None
 
     def stated(self) -> tuple[StatedCost, ...]:
         return self._counts.stated()
@@ -188,14 +124,37 @@ class _Reading:
         name = source.path.name
         try:
             with open_text(source.path) as file:
-                for place, line in numbered_lines(file):
-                    problem = self._take(line)
-                    if problem:
-                        self._problems.add(name, place, problem)
+                before = 0
+                while lines := file.readlines(_BATCH_BYTES):
+                    for place, problem in self._batch(lines):
+                        self._problems.add(name, before + place, problem)
+                    before += len(lines)
         except OSError as error:
             self._problems.add(name, None, reason(error))
         self._marks.clear()
         self._agents.clear()
+
+    def _batch(self, lines: list[bytes]) -> Iterator[tuple[int, str]]:
+        """
+        What is wrong with some lines, each with its place from 1. They are decoded together if each is one record of a known
+        form.
+        """
+        text = b"".join(lines)
+        try:
+            records = decode_lines(text)
+        except _UNREADABLE:
+            records = []
+        begun = text.count(b"\n{") + text.startswith(b"{")  # a line break within a string is escaped
+        if len(records) == begun == len(lines):
+            for place, line in enumerate(lines):
+                problem = self._take_read(records[place], line)
+                if problem:
+                    yield place + 1, problem
+        else:
+            for number, line in numbered_lines(lines):
+                problem = self._take(line)
+                if problem:
+                    yield number, problem
 
     def _take(self, line: bytes) -> str:
         """
@@ -210,56 +169,68 @@ class _Reading:
 
     def _take_record(self, line: bytes) -> str:
         try:
-            if _USAGE not in line:
-                self._mark(line)
-                return ""
-            read = _decode_line(line)
+            read = decode_line(line) if _USAGE in line else decode_mark(line)
         except _UNREADABLE:
             return _problem(line)
+        return self._take_read(read, line)
+
+    def _take_read(self, read: "Line | PlainRecord", line: bytes) -> str:
+        """
+        What is wrong with a line that was decoded, or "".
+        """
         try:
-            if read.data is not None and read.data.message is not None:
+            if isinstance(read, PlainRecord):
+                self._mark(read, line)
+            elif read.data is not None and read.data.message is not None and _USAGE in line:
                 self._nested(read, read.data.message, read.data.agentId or "")
-            elif read.type == "assistant":
+            elif read.type == "assistant" and ((read.message is not None and read.message.usage) or _USAGE in line):
                 self._answer(read)
             else:
-                self._mark(line)
+                self._mark(read, line)
         except _UNREADABLE:
             return _problem(line)
         except ValueError as error:
             return str(error)
         return ""
 
-    def _mark(self, line: bytes) -> None:
-        read = _decode_mark(line)
-        if read.type == COST_LINE and self._agent == "":
+    def _mark(self, read: "Line | PlainRecord", line: bytes) -> None:
+        kind, person = read.type, None
+        if kind == "user":
+            person = _by_person(read)
+        elif kind == COST_LINE and self._agent == "":
             self._counts.take(line)
-        elif read.type == "progress" and b'"agentId"' in line:
-            progress = _decode_progress(line).data
+        elif kind == "progress" and b'"agentId"' in line:
+            progress = decode_progress(line).data
             if progress is not None and progress.message is not None and progress.message.timestamp is not None:
                 self._agents[progress.agentId or ""] = progress.message.timestamp
-        event = _event(read, line, self._before(read.parentUuid)[3])
-        self._remember(read.uuid, read.parentUuid, read.timestamp, _by_person(read), event)
+        before = self._before(read.parentUuid)[3]
+        if kind == "user":
+            event = event_of_user(before, is_meta=bool(read.isMeta), by_person=bool(person))
+        else:
+            event = event_of(kind, line, before)
+        self._remember(read.uuid, read.parentUuid, read.timestamp, person, event)
 
-    def _before(self, parent: str | None) -> _Mark | tuple[None, bool, str, _Event]:
+    def _before(self, parent: str | None) -> _Mark | tuple[None, bool, str, Event]:
         return self._marks.get(parent or "", _NO_MARK)
 
     def _remember(
-        self, uuid: str | None, parent: str | None, at: datetime | None, person: bool | None, event: _Event
+        self, uuid: str | None, parent: str | None, at: datetime | None, person: bool | None, event: Event
     ) -> None:
         if uuid is None or at is None:
             return
         if self._agent == "":
             self._counts.record(at)
-        _, inherited, turn, _ = self._before(parent)
+        marks = self._marks
+        _, inherited, turn, _ = marks.get(parent or "", _NO_MARK)
         if person is None:
-            self._marks[uuid] = at, inherited, turn, event
+            marks[uuid] = at, inherited, turn, event
         else:
-            self._marks[uuid] = at, person, uuid if person else turn, event
-        if len(self._marks) > 2 * _MAX_MARKS:
-            for old in list(self._marks)[:_MAX_MARKS]:
-                del self._marks[old]
+            marks[uuid] = at, person, uuid if person else turn, event
+        if len(marks) > 2 * _MAX_MARKS:
+            for old in list(marks)[:_MAX_MARKS]:
+                del marks[old]
 
-    def _answer(self, read: _Line) -> None:
+    def _answer(self, read: Line) -> None:
         is_synthetic = read.message is not None and read.message.model == _SYNTHETIC and not read.isApiErrorMessage
         self._remember(read.uuid, read.parentUuid, read.timestamp, None, "restart" if is_synthetic else "")
         agent = read.agentId or self._agent
@@ -277,14 +248,14 @@ class _Reading:
         before, self._version = self._version, version or self._version
         return None not in (before, version) and before != version
 
-    def _nested(self, read: _Line, nested: _Nested, agent: str) -> None:
+    def _nested(self, read: Line, nested: NestedRecord, agent: str) -> None:
         self._remember(read.uuid, read.parentUuid, read.timestamp, None, "")
         at = self._agents.get(agent)
         self._add(nested, (self._number, agent, "progress"), agent, None if at is None else (at, False, "", ""))
 
     def _add(
         self,
-        read: _Nested,
+        read: NestedRecord,
         lane: Lane,
         agent: str,
         before: _Mark | None,
@@ -294,17 +265,25 @@ class _Reading:
         is_new_version: bool = False,
     ) -> None:
         answer = read.message
-        if answer is None or answer.usage is None or read.timestamp is None or read.isApiErrorMessage:
+        if answer is None or not answer.usage or read.timestamp is None or read.isApiErrorMessage:
             return
-        usage = usage_from(answer.usage, stop_of(answer.stop_reason, answer.stop_details))
+        usage = self._usage(answer)
         if usage is None or answer.model is None or answer.model == _SYNTHETIC:
             return
         at = utc(read.timestamp)
         marked_at, opens_turn, turn, event = before or _NO_MARK
         start = at if marked_at is None else min(_or_else(marked_at, at), at)
         content = crc32(answer.content) if answer.content else None
-        line = Answer(
-            Recorded(
+        thinks = has_thinking(answer.content)
+        message_id, request_id = answer.id or None, read.requestId or reference or None
+        is_partial = answer.stop_reason is None
+        record = read.uuid
+        earlier = self.answers.continued(lane, message_id or request_id or "", request_id, record)
+        if earlier is not None and earlier.usage is usage and earlier.model == answer.model and record is not None:
+            earlier.extend(start, at, record, content, is_partial=is_partial, thinks=thinks)
+            self.answers.again(earlier, record)
+        else:
+            line = Answer(
                 self._session,
                 agent,
                 answer.model,
@@ -312,69 +291,55 @@ class _Reading:
                 at,
                 usage,
                 opens_turn,
-                partial_output=answer.stop_reason is None,
-                thinks=_has_thinking(answer.content),
+                is_partial,
+                message_id,
+                request_id,
+                lane,
+                turn,
+                timed=start < at,
+                written_at=at,
+                content=content,
+                records=() if record is None else (record,),
+                contents=() if content is None else (content,),
+                thinks=thinks,
                 instructed=event == "instructions",
                 restarted=event == "restart" or is_new_version,
-            ),
-            message_id=answer.id or None,
-            request_id=read.requestId or reference or None,
-            lane=lane,
-            turn=turn,
-            timed=start < at,
-            written_at=at,
-            content=content,
-            records=() if read.uuid is None else (read.uuid,),
-            contents=() if content is None else (content,),
-        )
-        self.answers.add(line, parent)
+            )
+            self.answers.add(line, parent)
         if agent == "":
             self._counts.answer(at)
 
+    def _usage(self, answer: AnswerPart) -> Usage | None:
+        """
+        The usage of a line; None if it does not report input tokens. Lines of one answer have the same usage, so the
+        last one is remembered.
 
-def _by_person(read: _Plain) -> bool | None:
+        Raises:
+            msgspec.DecodeError: it has an unknown form.
+            UnreadableUsageError: a counter cannot be read.
+        """
+        if not answer.stop_details and answer.usage == self._usage_text and answer.stop_reason == self._stop:
+            return self._last_usage
+        reported = decode_usage(answer.usage)
+        if reported is None:
+            return None
+        stop = None
+        if answer.stop_details or answer.stop_reason == "refusal":
+            stop = stop_of(answer.stop_reason, answer.stop_details)
+        usage = usage_from(reported, stop)
+        if not answer.stop_details:
+            self._usage_text, self._stop, self._last_usage = msgspec.Raw(bytes(answer.usage)), answer.stop_reason, usage
+        return usage
+
+
+def _by_person(read: Line | PlainRecord) -> bool | None:
     """
-    Whether this is a message of a person; None for additions of the client and for other records, which do not show it.
+    Whether a user's record is a message of a person; None for additions of the client, which do not show it.
     """
-    if read.type != "user" or read.isMeta or read.message is None:
+    if read.isMeta or read.message is None:
         return None
-    content = read.message.content
+    content = decode_content(read.message.content) if read.message.content else None
     return not (isinstance(content, list) and holds_tool_result(block.type for block in content))
-
-
-_HOOK = b'"hook_progress"'
-_HOOK_EVENT = b'"hookEvent"'
-_SESSION_START = b'"hookEvent":"SessionStart"'
-
-
-def _event(read: _Plain, line: bytes, before: _Event) -> _Event:
-    """
-    What has happened before an answer to this record.
-
-    Args:
-        read: the record.
-        line: its line.
-        before: what had happened before the record.
-    """
-    if read.type == "user":
-        if read.isMeta:
-            return "restart" if before == "restart" else "instructions"
-        if _by_person(read):
-            return "restart" if before in ("hook", "restart") else ""
-        return "" if before == "hook" else before
-    if read.type == "progress" and _HOOK in line and _HOOK_EVENT not in line:
-        return before or "hook"
-    if read.type in ("progress", "attachment") and _SESSION_START in line:
-        return "restart"
-    return "" if before == "hook" else before
-
-
-def _has_thinking(content: msgspec.Raw) -> bool | None:
-    """
-    Whether the content of an answer has thinking; None without content.
-    """
-    text = bytes(content)
-    return (b'"thinking"' in text or b'"redacted_thinking"' in text) if text else None
 
 
 def _or_else(at: datetime, other: datetime) -> datetime:
@@ -392,7 +357,7 @@ def _problem(line: bytes) -> str:
     What is wrong with a line that could not be read; "" if it is a JSON object of another type.
     """
     try:
-        read = _decode_any(line)
+        read = decode_any(line)
     except _UNREADABLE:
         return _NOT_JSON
     if not isinstance(read, dict):

@@ -485,3 +485,36 @@ def test_refusal(tmp_path: Path, details: Any, output: int, declined: str | None
     (one,) = only(made.write(tmp_path))
     assert one.usage.declined == declined
     assert one.billed == (declined is None)
+
+
+def test_a_line_of_two_records_beside_a_blank_line(tmp_path: Path) -> None:
+    """
+    Lines are decoded together only if each is one record; here there are as many records as lines, and two share a line.
+    """
+    made = Transcript("s").user().answer("1", usage(read=9000)).user().answer("2", usage(read=9000))
+    path = made.write(tmp_path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1] + lines[2], "", lines[3]]) + "\n")
+    problems = Problems()
+
+    assert len(only(path, problems)) == 2
+    assert problems.count == 0
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 300, 1 << 20])
+def test_lines_decoded_together_and_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> None:
+    """
+    A broken line is named by its number, and costs no other line, whatever is decoded together with it.
+    """
+    made = Transcript("s")
+    for number in range(3):
+        made.user().answer(f"{number}", usage(read=9000))
+    path = made.write(tmp_path)
+    lines = path.read_text().splitlines()
+    lines.insert(4, '{"type": "assistant", "message": {"usage": ')
+    path.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(transcripts, "_BATCH_BYTES", batch_bytes)
+    problems = Problems()
+
+    assert len(only(path, problems)) == 3
+    assert [str(problem) for problem in problems.named] == [f"{path.name}:5: not JSON"]

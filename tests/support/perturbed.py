@@ -6,7 +6,7 @@ have read, so a set is as good as a record of it.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import exp
 from random import Random
@@ -111,7 +111,7 @@ def _lane(
             extra=(),
             prefix_tokens=None,
         )
-        yield replace(
+        yield structs.replace(
             request, session=name, model=person.model, started_at=at, ended_at=at + took, usage=usage, copy=False
         )
         at += took

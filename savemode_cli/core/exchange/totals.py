@@ -72,7 +72,7 @@ class BilledRequest(Struct, frozen=True, gc=False, kw_only=True):
         """
         The cost of all missed reads, in nano-dollars.
         """
-        return sum(read.nusd for read in self.missed)
+        return sum(read.nusd for read in self.missed) if self.missed else 0
 
     @property
     def missed_tokens(self) -> int:

@@ -7,14 +7,15 @@ Rule of this file: it contains what was recorded, and judges nothing. Readers ma
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
+
 from savemode_cli.core.money.refusals import is_billed
 from savemode_cli.core.wire.diagnostics import CacheDiagnosis
 from savemode_cli.core.wire.messages import MESSAGES_PATH
 from savemode_cli.core.wire.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True, gc=False):
     """
     One answered request, with the usage that it was billed for.
     """

@@ -63,6 +63,9 @@ class Stop:
     """The models that handed over to a fallback, from the `fallback` blocks, each with the category of its refusal."""
 
 
+_NO_STOP = Stop()
+
+
 def stop_of(reason: object, details: object, declined: Mapping[str, str | None] | None = None) -> Stop:
     """
     Make a `Stop` from an answer's `stop_reason` and `stop_details`, whatever their types are.
@@ -103,7 +106,7 @@ def usage_from(report: ReportedUsage, stop: Stop | None = None) -> Usage | None:
     Raises:
         UnreadableUsageError: a counter cannot be read.
     """
-    return None if report.input_tokens is None else _usage(report, stop or Stop())
+    return None if report.input_tokens is None else _usage(report, stop or _NO_STOP)
 
 
 def is_readable(report: ReportedUsage) -> bool:
@@ -171,7 +174,10 @@ def _usage(report: ReportedUsage, stop: Stop) -> Usage:
     Read the counters. What is billed in addition to the totals has no labels of its own, and gets those of the answer.
     """
     labels = (text_or_none(report.service_tier), text_or_none(report.inference_geo), text_or_none(report.speed))
-    tokens, iterations = _tokens(report), _iterations(report)
+    tokens = _tokens(report)
+    if report.iterations is None and stop.reason != "refusal":
+        return Usage(tokens, _web_searches(report.server_tool_use), *labels)
+    iterations = _iterations(report)
     extra = tuple(
         Extra(kind, model, Usage(_tokens(one), 0, *labels, declined=declined))
         for kind, model, one, declined in _beside(iterations, stop)
@@ -210,7 +216,7 @@ def _tokens(counters: _Counters) -> Tokens:
     writes until the end, so the split may be less than the total.
     """
     split = _object(counters.cache_creation)
-    five, hour = (_count(split.get(f"ephemeral_{ttl}_input_tokens")) for ttl in ("5m", "1h"))
+    five, hour = _count(split.get("ephemeral_5m_input_tokens")), _count(split.get("ephemeral_1h_input_tokens"))
     written = five + hour
     if counters.cache_creation_input_tokens is not None:
         written = _count(counters.cache_creation_input_tokens)
@@ -261,13 +267,13 @@ def _iterations(report: ReportedUsage) -> list[_Iteration]:
 
 
 def _web_searches(server_tools: object) -> int:
-    return _count(_object(server_tools).get("web_search_requests"))
+    return 0 if server_tools is None else _count(_object(server_tools).get("web_search_requests"))
 
 
 def _object(value: object) -> Mapping[str, Any]:
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise UnreadableUsageError
     return value
 
@@ -278,6 +284,8 @@ def _count(value: Any) -> int:
     """
     if value is None:
         return 0
+    if type(value) is int and 0 <= value <= _MOST_TOKENS:
+        return value
     written = _NUMBER.fullmatch(value) if isinstance(value, str) else None
     if written is not None:
         value = int(written[1])

@@ -182,6 +182,8 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
         """
         What the first sampling pass read, as far as the sums show it. Later passes read what the earlier ones wrote.
         """
+        if self.prefix_tokens is None:
+            return self.tokens.read
         return max(self.tokens.read - self.repeated_tokens, 0)
 
     def __add__(self, other: "Usage") -> "Usage":

@@ -2,7 +2,6 @@
 Rows that choose between the TTLs: with hindsight, and without.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 
@@ -16,6 +15,7 @@ from savemode_cli.core.replay.report import Replay, summed
 from savemode_cli.core.replay.segments import Segment
 from tests.support.examples import examples
 from tests.support.replayed import NOON, a_session, replayed
+from tests.support.values import replace
 
 DAY = timedelta(days=1)
 NEVER = Fraction(0)

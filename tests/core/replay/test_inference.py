@@ -2,7 +2,6 @@
 What a lane left in the cache, what of it survived a pause, and what another TTL would have made of it.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from savemode_cli.core.replay.inference import LaneRequest, Split, Ttl, lane_requests, split
 from savemode_cli.core.replay.recording import Recorded
 from savemode_cli.core.wire.usage import Tokens, Usage
+from tests.support.values import replace
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -2,7 +2,6 @@
 What `auto` learns from requests as they are answered: the same as from a record of them, and not before a segment is over.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -13,6 +12,7 @@ from savemode_cli.core.upgrade.auto import Run
 from savemode_cli.core.wire.usage import Usage
 from tests.support.examples import examples
 from tests.support.replayed import NOON, RATES, a_session, replayed
+from tests.support.values import replace
 
 PAUSES = st.lists(st.sampled_from([5, 290, 310, 400, 700, 3500, 5000]), max_size=8)
 

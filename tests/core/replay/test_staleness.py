@@ -2,7 +2,6 @@
 The newest sessions of a model are graded apart.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
@@ -13,6 +12,7 @@ from savemode_cli.core.replay.report import summed
 from savemode_cli.core.replay.staleness import stale_sessions
 from savemode_cli.core.wire.usage import Usage
 from tests.support.replayed import MODEL, NOON, a_session, replayed
+from tests.support.values import replace
 
 DAY = timedelta(days=1)
 
