@@ -15,7 +15,7 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 from savemode_cli.core.money.pricing import nusd_of
 from savemode_cli.core.replay.bodies import BodyReplay, judged
-from savemode_cli.core.replay.choices import chosen, in_order
+from savemode_cli.core.replay.choices import auto, chosen, in_order
 from savemode_cli.core.replay.grade import Grade, grade
 from savemode_cli.core.replay.learning import LaneLearner
 from savemode_cli.core.replay.rates import RequestRates
@@ -23,7 +23,7 @@ from savemode_cli.core.replay.recording import Call, Session, Wanted
 from savemode_cli.core.replay.report import Replay, summed
 from savemode_cli.core.replay.segments import PolicySum, Segment
 from savemode_cli.core.replay.sessions import SessionReplay, replay_session
-from savemode_cli.core.upgrade.auto import History, LaneChoice, choose
+from savemode_cli.core.upgrade.auto import History, KeepWarmTerms, LaneChoice, choose
 from savemode_cli.core.upgrade.policy import Policy
 from savemode_cli.core.wire.products import PRODUCTS
 from savemode_cli.prices import load_prices
@@ -127,6 +127,8 @@ def policies(sets: dict[str, list[SessionReplay]], recorded_sets: dict[str, list
             "hindsight per session": hindsight,
             "auto": replay.estimate("auto").nusd,
             "auto in a proxy": _in_a_proxy(recorded_sets[name], sessions).expected_nusd(replay.changed),
+            "auto and --keep-warm": replay.estimate("auto-keep-warm").nusd,
+            "the same, prior of the others": _other_prior(name, sets, replay),
             "main lane 1h, sub-agents 5m": _by_lane(sessions, replay),
             "all 1h": hour,
             "all 5m": five,
@@ -148,6 +150,17 @@ def policies(sets: dict[str, list[SessionReplay]], recorded_sets: dict[str, list
         ("set", "policy", "$", "hindsight", "better fixed"),
         rows,
     )
+
+
+def _other_prior(name: str, sets: dict[str, list[SessionReplay]], replay: Replay) -> int:
+    """
+    What `auto` costs with keep-warm if its prior is the saving of the other sets, and not the published one.
+    """
+    others = [summed(sessions) for other, sessions in sets.items() if other != name]
+    five, warm = (sum(one.estimate(policy).nusd for one in others) for policy in ("5m", "keep-warm"))
+    terms = KeepWarmTerms(1 - warm / five) if five else KeepWarmTerms()
+    sessions = sorted(sets[name], key=lambda session: (session.first_at, session.id))
+    return sum(one.expected_nusd(replay.changed) for one in auto(sessions, terms))
 
 
 def _in_a_proxy(recorded_sessions: Sequence[Session], sessions: Sequence[SessionReplay]) -> PolicySum:
@@ -206,13 +219,14 @@ def invented(sessions: Sequence[Session], count: int) -> str:
     """
     The policies on sets of invented persons: recorded sessions resampled, with other pauses, prices and habits.
     """
-    over: dict[str, list[tuple[float, float]]] = {name: [] for name in ("auto", "all 1h", "all 5m")}
+    over: dict[str, list[tuple[float, float]]] = {name: [] for name in ("auto", "auto, kept warm", "all 1h", "all 5m")}
     total = dict.fromkeys(over, 0.0)
     for seed in range(count):
         replay = summed(replays(perturbed(sessions, seed)))
         five, hour = (replay.estimate(ttl).nusd for ttl in ("5m", "1h"))
         hindsight = sum(min(one.five_nusd, one.hour_nusd) for one in replay.by_session)
-        for name, nusd in (("auto", replay.estimate("auto").nusd), ("all 1h", hour), ("all 5m", five)):
+        choices = [("auto", "auto"), ("auto, kept warm", "auto-keep-warm"), ("all 1h", "1h"), ("all 5m", "5m")]
+        for name, nusd in ((name, replay.estimate(policy).nusd) for name, policy in choices):
             over[name].append(((nusd / hindsight - 1) * 100, (nusd / min(five, hour) - 1) * 100))
             total[name] += nusd / 1e9
     rows = []

@@ -146,7 +146,7 @@ def test_the_whole_bill() -> None:
     bill, beside = done.bill, 60 * 10_000 * 4000
 
     assert (bill.beside_nusd, bill.output_nusd) == (beside, 60 * (3000 * 20_000 + 2 * 10_000_000))
-    assert [one.nusd - other.nusd for one, other in zip(done.estimates, plain.estimates, strict=True)] == [beside] * 7
+    assert [one.nusd - other.nusd for one, other in zip(done.estimates, plain.estimates, strict=True)] == [beside] * 8
     assert [one.difference_nusd for one in done.estimates] == [one.difference_nusd for one in plain.estimates]
     text = drawn(show, shown(done))
     assert "  prompts   $15.1507  $2.4000 of it for compactions, advisors, fallbacks" in text

@@ -11,10 +11,12 @@ from datetime import datetime
 from fractions import Fraction
 from heapq import heappop, heappush
 
+from savemode_cli.core.cache.lifetimes import LIFETIMES
 from savemode_cli.core.replay.learning import KNOWN_AFTER, with_segment
+from savemode_cli.core.replay.policies import KEPT_WARM
 from savemode_cli.core.replay.segments import PolicySum, Segment
 from savemode_cli.core.replay.sessions import SessionReplay
-from savemode_cli.core.upgrade.auto import Decision, History, LaneChoice, Run, choose
+from savemode_cli.core.upgrade.auto import Decision, History, KeepWarmTerms, LaneChoice, Run, choose
 
 Choose = Callable[[Sequence[SessionReplay], Fraction], list[PolicySum]]
 """
@@ -51,9 +53,14 @@ def _best(sessions: Sequence[SessionReplay], changed: Fraction) -> list[PolicySu
 _BEST_OF = ("recorded", "5m", "1h")
 
 
-def _auto(sessions: Sequence[SessionReplay], _: Fraction) -> list[PolicySum]:
+def auto(sessions: Sequence[SessionReplay], keep_warm: KeepWarmTerms | None = None) -> list[PolicySum]:
     """
-    For each segment, what `upgrade.auto` decides from the segments that were over when it began.
+    What each session uses and costs if each segment has what `upgrade.auto` decides from the segments that were over when
+    it began.
+
+    Args:
+        sessions: the sessions.
+        keep_warm: what is assumed of keep-warm; None if it is off.
     """
     sums = [PolicySum() for _ in sessions]
     learner = Learner()
@@ -61,9 +68,11 @@ def _auto(sessions: Sequence[SessionReplay], _: Fraction) -> list[PolicySum]:
     for number, lane, index, segment in in_order(sessions):
         key = (number, lane)
         before = lanes.get(key)
-        decision = choose(before, learner.history(segment.started_at), segment.started_at, is_agent=segment.is_agent)
+        now = segment.started_at
+        decision = choose(before, learner.history(now), now, is_agent=segment.is_agent, keep_warm=keep_warm)
         sums[number].add(chosen(segment, decision, before))
-        lanes[key] = LaneChoice(decision, segment.ended_at)
+        kept_until = segment.ended_at + KEPT_WARM + LIFETIMES["5m"] if decision.keeps_warm else None
+        lanes[key] = LaneChoice(decision, segment.ended_at, kept_until)
         learner.take(f"{number} {lane}", index, segment)
     return sums
 
@@ -77,9 +86,11 @@ def chosen(segment: Segment, decision: Decision, before: LaneChoice | None) -> P
         decision: what was decided when it began.
         before: what was decided for its lane before; None if it is the lane's first segment.
     """
+    is_kept = before is not None and decision is before.decision and segment.start == "pause"
+    if decision.keeps_warm:
+        return segment.warm_kept if is_kept else segment.warm
     if decision.ttl == "5m":
         return segment.five
-    is_kept = before is not None and decision is before.decision and segment.start == "pause"
     return segment.hour_kept if is_kept else segment.hour
 
 
@@ -136,7 +147,18 @@ class Learner:
 REPLAY_CHOICES: dict[str, ReplayChoice] = {
     choice.name: choice
     for choice in (
-        ReplayChoice("auto", "auto", "5m or 1h for each lane, from what was known at the time", _auto),
+        ReplayChoice(
+            "auto",
+            "auto",
+            "5m or 1h for each lane, from what was known at the time",
+            lambda sessions, _: auto(sessions),
+        ),
+        ReplayChoice(
+            "auto-keep-warm",
+            "auto, kept warm",
+            "5m, 1h, or 5m kept warm for each lane, from what was known at the time",
+            lambda sessions, _: auto(sessions, KeepWarmTerms()),
+        ),
         ReplayChoice("optimum", "best in hindsight", "the cheapest policy of each session", _best, uses_hindsight=True),
     )
 }

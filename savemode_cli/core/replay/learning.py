@@ -40,14 +40,22 @@ def with_segment(earlier: Iterable[Run], key: str, segment: Segment) -> list[Run
         key: the key of the run that begins with the segment.
         segment: the segment.
     """
-    five, hour = segment.five.expected_nusd(_CHANGED), segment.hour.expected_nusd(_CHANGED)
+    five, hour, warm = (one.expected_nusd(_CHANGED) for one in (segment.five, segment.hour, segment.warm))
     kept = segment.hour_kept.expected_nusd(_CHANGED)
+    warm_kept = warm if segment.is_agent else segment.warm_kept.expected_nusd(_CHANGED)
     runs = [
-        Run(run.key, run.situation, segment.ended_at, run.five_nusd + five, run.hour_nusd + kept)
+        Run(
+            run.key,
+            run.situation,
+            segment.ended_at,
+            run.five_nusd + five,
+            run.hour_nusd + kept,
+            None if run.warm_nusd is None else run.warm_nusd + warm_kept,
+        )
         for run in (earlier if segment.start == "pause" else ())
     ]
     situation: Situation = "agent" if segment.is_agent else "pause" if runs else "start"
-    return [*runs, Run(key, situation, segment.ended_at, five, hour)]
+    return [*runs, Run(key, situation, segment.ended_at, five, hour, warm)]
 
 
 def run_key(session: str, lane: str, index: int) -> str:

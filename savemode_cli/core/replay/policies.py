@@ -105,7 +105,8 @@ How many keep-warm requests in a row the row `keep-warm` has. More are not worth
 `upgrade.keep_warm`.
 """
 
-_KEPT_WARM = PING_AFTER * KEEP_WARM_PINGS
+KEPT_WARM = PING_AFTER * KEEP_WARM_PINGS
+"""How long they extend the life of a 5-minute cache."""
 
 
 def pings_in(pause: timedelta) -> int:
@@ -118,7 +119,7 @@ def pings_in(pause: timedelta) -> int:
 def _keep_warm(item: LaneRequest, _: bool) -> Counterfactual:
     if item.request.agent:
         return _under(item, "5m")  # a sub-agent does not wait for a person
-    survives = item.survives("5m") or (item.idle is not None and item.idle <= LIFETIMES["5m"] + _KEPT_WARM)
+    survives = item.survives("5m") or (item.idle is not None and item.idle <= LIFETIMES["5m"] + KEPT_WARM)
     parts = split(item, "5m", survives=survives)
     return Counterfactual(
         (parts.written_tokens, 0, parts.read_tokens),
@@ -179,7 +180,7 @@ REPLAY_POLICIES: dict[PolicyName, ReplayPolicy] = {
             _keep_warm,
             _five_prompt,
             "5m",
-            _KEPT_WARM,
+            KEPT_WARM,
         ),
         ReplayPolicy("product", "product", "the upgrade rule of --product", _product, _product_prompt),
     )

@@ -17,7 +17,7 @@ from savemode_cli.core.replay.inference import GAPS
 from savemode_cli.core.replay.losses import TurnCounts, turn_counts
 from savemode_cli.core.replay.policies import REPLAY_POLICIES, PolicyName
 from savemode_cli.core.replay.prompt_tokens import PromptTokens
-from savemode_cli.core.replay.segments import PolicySum
+from savemode_cli.core.replay.segments import PolicySum, total_of
 from savemode_cli.core.replay.sessions import Cell, SessionReplay
 from savemode_cli.core.replay.staleness import Stale, stale_sessions
 from savemode_cli.core.replay.stated import unlisted
@@ -226,7 +226,7 @@ def _total(turns: Iterable[TurnCounts]) -> TurnCounts:
 
 
 def _bill(sessions: Sequence[SessionReplay]) -> WholeBill:
-    recorded = _summed(session.total["recorded"] for session in sessions)
+    recorded = total_of(session.total["recorded"] for session in sessions)
     counts = unlisted(session.account for session in sessions if session.account is not None)
     return WholeBill(
         prompts_nusd=recorded.expected_nusd(Fraction(1)),
@@ -236,13 +236,6 @@ def _bill(sessions: Sequence[SessionReplay]) -> WholeBill:
         unlisted_nusd=sum(count.nusd for count in counts),
         uncertain_counts=sum(session.uncertain_count for session in sessions),
     )
-
-
-def _summed(sums: Iterable[PolicySum]) -> PolicySum:
-    total = PolicySum()
-    for part in sums:
-        total.add(part)
-    return total
 
 
 def _counted(parts: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -303,9 +296,9 @@ def _estimates(
     }
     bounds = intervals(turns, differences, seed)
     best_nusd = sum(min(total[name].expected_nusd(changed) for name in ("5m", "1h")) for total in totals)
-    bill_nusd = _summed(rows["recorded"]).expected_nusd(changed)
+    bill_nusd = total_of(rows["recorded"]).expected_nusd(changed)
     return tuple(
-        _estimate(name, _summed(row), changed, bill_nusd, bounds.get(name, (None, None)), best_nusd)
+        _estimate(name, total_of(row), changed, bill_nusd, bounds.get(name, (None, None)), best_nusd)
         for name, row in rows.items()
     )
 

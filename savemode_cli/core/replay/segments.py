@@ -3,18 +3,20 @@ Divides a lane into segments: what each TTL would have cost between two moments 
 
 Rule of this file: a TTL is chosen when nothing of the lane is cached any more, because only then a change costs nothing
 extra. A 5-minute cache has expired after a pause of more than five minutes, and a 1-hour cache after more than an hour.
-So a lane is divided at every pause of more than five minutes, and each segment is priced for both TTLs. After a pause
-of up to an hour it is also priced for a 1-hour cache that was kept since the previous segment.
+So a lane is divided at every pause of more than five minutes, and each segment is priced for both TTLs, and for 5 minutes
+with keep-warm requests. After a pause of up to an hour it is also priced for a 1-hour cache that was kept since the
+previous segment, and for one that was kept warm.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Literal
 
 from savemode_cli.core.money.pricing import InputRates, nusd_of
 from savemode_cli.core.replay.inference import LaneRequest
-from savemode_cli.core.replay.policies import Counterfactual, Counterfactuals
+from savemode_cli.core.replay.policies import Counterfactual, Counterfactuals, kept_warm_tokens
 from savemode_cli.core.replay.prompt_tokens import PromptTokens
 from savemode_cli.core.replay.recording import Recorded
 
@@ -54,6 +56,21 @@ class PolicySum:
         self.kept_warm_tokens += other.kept_warm_tokens
         self.ausd += other.ausd
         self.rescuable_ausd += other.rescuable_ausd
+
+    def subtract(self, other: "PolicySum") -> None:
+        """
+        Take away the amounts of another.
+        """
+        ours, theirs = self.tokens, other.tokens
+        ours.input_tokens -= theirs.input_tokens
+        ours.write_5m_tokens -= theirs.write_5m_tokens
+        ours.write_1h_tokens -= theirs.write_1h_tokens
+        ours.read_tokens -= theirs.read_tokens
+        self.rescuable_tokens -= other.rescuable_tokens
+        self.rescuable_5m_tokens -= other.rescuable_5m_tokens
+        self.kept_warm_tokens -= other.kept_warm_tokens
+        self.ausd -= other.ausd
+        self.rescuable_ausd -= other.rescuable_ausd
 
     def expected_nusd(self, changed: Fraction) -> int:
         """
@@ -122,10 +139,30 @@ class Segment:
     requests: int = 0
     five: PolicySum = field(default_factory=PolicySum)
     """With a 5-minute cache."""
-    hour: PolicySum = field(default_factory=PolicySum)
-    """With a 1-hour cache that was chosen at the start of this segment."""
     hour_kept: PolicySum = field(default_factory=PolicySum)
     """With a 1-hour cache that was kept since the previous segment; the same as `hour` after a cold start."""
+    warm_kept: PolicySum = field(default_factory=PolicySum)
+    """
+    With a 5-minute cache that keep-warm requests renew, and have renewed since the previous segment; the same as `warm` after
+    a cold start. It is empty for sub-agents, for which none are sent.
+    """
+    _hour_start: PolicySum = field(default_factory=PolicySum)
+    """What the first request uses with `hour`, minus what it uses with `hour_kept`."""
+    _warm_start: PolicySum = field(default_factory=PolicySum)
+
+    @property
+    def hour(self) -> PolicySum:
+        """
+        With a 1-hour cache that was chosen at the start of this segment.
+        """
+        return total_of((self.hour_kept, self._hour_start))
+
+    @property
+    def warm(self) -> PolicySum:
+        """
+        With a 5-minute cache that keep-warm requests renew from the start of this segment on.
+        """
+        return total_of((self.warm_kept, self._warm_start)) if not self.is_agent else self.five
 
     def count(
         self,
@@ -144,7 +181,33 @@ class Segment:
         write_5m, _, read = five.used
         self.five.count(plain, five, rates, beside_ausd)
         self.hour_kept.count(plain, hour, rates, beside_ausd)
-        self.hour.count(plain, Counterfactual((0, write_5m, read)) if pause == "pause" else hour, rates, beside_ausd)
+        if pause == "pause":
+            self._hour_start.count(plain, Counterfactual((0, write_5m, read)), rates, beside_ausd)
+            self._hour_start.subtract(_single(plain, hour, rates, beside_ausd))
+        if self.is_agent:
+            return
+        warm = results["keep-warm"]
+        self.warm_kept.count(plain, warm, rates, beside_ausd)
+        if pause == "pause":
+            fresh = replace(five, kept_warm_tokens=kept_warm_tokens(request.usage.cached_tokens, 0, None))
+            self._warm_start.count(plain, fresh, rates, beside_ausd)
+            self._warm_start.subtract(_single(plain, warm, rates, beside_ausd))
+
+
+def _single(plain: int, result: Counterfactual, rates: InputRates | None, beside_ausd: int) -> PolicySum:
+    total = PolicySum()
+    total.count(plain, result, rates, beside_ausd)
+    return total
+
+
+def total_of(parts: Iterable[PolicySum]) -> PolicySum:
+    """
+    The sum of several.
+    """
+    total = PolicySum()
+    for part in parts:
+        total.add(part)
+    return total
 
 
 def segment_start(item: LaneRequest) -> SegmentStart | None:

@@ -1,12 +1,14 @@
 """
-The policy `auto`: it chooses 5 minutes or 1 hour for a cache lane, by expected cost, from what is known at that moment.
+The policy `auto`: it chooses 5 minutes, 1 hour or, if keep-warm is on, 5 minutes kept warm for a cache lane, by expected
+cost, from what is known at that moment.
 
 Rule of this file: a decision depends on its arguments alone, and uses nothing that happens later.
 
 Theory of operation. A 1-hour cache costs more to write (2 instead of 1.25 times the input price) and avoids a rewrite of
 the whole prompt at each pause of 5 minutes to 1 hour. When the TTL is chosen, nobody knows whether such a pause follows. The
 best predictor is what this person's conversations cost so far, so the decision compares that cost with 5 minutes and
-with 1 hour.
+with 1 hour. Keep-warm requests (see `keep_warm`) are a third way: they cost a read of the prompt each, and avoid the rewrite
+at pauses of up to some minutes more.
 
 A run is a part of a lane. It begins at a moment at which the cache was cold, and ends when the cache is cold under every
 TTL, which is after a pause of more than an hour. Runs are compared with runs of the same situation:
@@ -18,7 +20,8 @@ TTL, which is after a pause of more than an hour. Runs are compared with runs of
 Recent runs count more. A prior counts as much as one run, so that the first decision is the better guess and the second one
 already learns. A lane keeps its TTL while its cache may be warm: a change would write the prefix again, or, if the TTL
 is part of the cache's key, lose it.
-Source of the priors: nine sets of recorded traffic with 265 sessions; see `docs/replay.md`.
+Source of the priors: nine sets of recorded traffic with 265 sessions; see `docs/replay.md`. The prior of keep-warm has another
+source, see `KeepWarmTerms`.
 """
 
 from collections.abc import Iterable
@@ -62,6 +65,11 @@ class Run:
     """The cost with a 5-minute cache, in nano-dollars."""
     hour_nusd: int
     """The cost with a 1-hour cache, in nano-dollars."""
+    warm_nusd: int | None = None
+    """
+    The cost with a 5-minute cache that keep-warm requests renew, in nano-dollars, with their price; None if it was not
+    computed.
+    """
 
     @property
     def saving_nusd(self) -> int:
@@ -69,6 +77,20 @@ class Run:
         How much less it cost with 1 hour, in nano-dollars; negative if it cost more.
         """
         return self.five_nusd - self.hour_nusd
+
+
+@dataclass(frozen=True, slots=True)
+class KeepWarmTerms:
+    """
+    What is assumed of keep-warm where it is on.
+    """
+
+    prior_saving: float = 0.02
+    """
+    How much less a run is expected to cost with 5 minutes kept warm than with 5 minutes, before any run was observed.
+    Source: the published pauses of TraceLab (43 developers, 140,338 requests; see `keep_warm`), where misses after pauses
+    are 14.4 % of the cost of prompts: two keep-warm requests in each pause win 2.1 % at a read price of a tenth.
+    """
 
 
 class History:
@@ -113,18 +135,20 @@ class Decision:
     situation: Situation
     expected_saving_nusd: int | None
     """
-    How much less the run is expected to cost with this TTL than with the other one, in nano-dollars; None if there is
-    no basis for an estimate.
+    How much less the run is expected to cost with this choice than with the best other one, in nano-dollars; None if
+    there is no basis for an estimate.
     """
     reason: str
     """One sentence, for people."""
     is_warm_upgrade: bool = False
     """Whether the lane goes from 5 minutes to 1 hour while its cache is warm."""
+    keeps_warm: bool = False
+    """Whether keep-warm requests renew the 5 minutes."""
 
     @property
     def expected_difference_nusd(self) -> int | None:
         """
-        How much more the run is expected to cost than with the other TTL: negative, or None if that is unknown.
+        How much more the run is expected to cost than with the best other choice: negative, or None if that is unknown.
         """
         return None if self.expected_saving_nusd is None else -self.expected_saving_nusd
 
@@ -138,10 +162,18 @@ class LaneChoice:
     decision: Decision
     last_ended_at: datetime
     """When the lane's last answer ended."""
+    kept_warm_until: datetime | None = None
+    """When the cache expires after all keep-warm requests, if they do not count as answers of the lane."""
 
 
 def choose(
-    lane: LaneChoice | None, history: History, now: datetime, *, is_agent: bool, prompt_nusd: int | None = None
+    lane: LaneChoice | None,
+    history: History,
+    now: datetime,
+    *,
+    is_agent: bool,
+    prompt_nusd: int | None = None,
+    keep_warm: KeepWarmTerms | None = None,
 ) -> Decision:
     """
     Choose the TTL of a request. While the lane's cache may be warm, this is the lane's TTL; otherwise it is a new
@@ -153,15 +185,17 @@ def choose(
         now: when the request is sent.
         is_agent: whether a sub-agent sends it.
         prompt_nusd: what it costs to write its prompt for 5 minutes, in nano-dollars; None if unknown.
+        keep_warm: what is assumed of keep-warm; None if no keep-warm requests can be sent for it.
     """
     situation: Situation = "agent" if is_agent else "start"
     if lane is not None:
         idle = now - lane.last_ended_at
-        if is_warm(idle.total_seconds(), lane.decision.ttl):
+        is_kept = lane.kept_warm_until is not None and now <= lane.kept_warm_until
+        if is_kept or is_warm(idle.total_seconds(), lane.decision.ttl):
             return lane.decision
         if not is_agent and idle <= LIFETIMES["1h"]:
             situation = "pause"
-    return decide(situation, history.runs(situation), prompt_nusd)
+    return decide(situation, history.runs(situation), prompt_nusd, None if is_agent else keep_warm)
 
 
 def warm_upgrade(before: Decision) -> Decision:
@@ -187,28 +221,86 @@ def is_warm(idle_s: float, ttl: Lifetime) -> bool:
     return idle_s <= (LIFETIMES[ttl] + grace).total_seconds()
 
 
-def decide(situation: Situation, runs: Iterable[Run], prompt_nusd: int | None = None) -> Decision:
+def decide(
+    situation: Situation,
+    runs: Iterable[Run],
+    prompt_nusd: int | None = None,
+    keep_warm: KeepWarmTerms | None = None,
+) -> Decision:
     """
-    Choose the TTL that is expected to cost less for a run that begins now.
+    Make the choice that is expected to cost less for a run that begins now.
 
     Args:
         situation: how it begins.
         runs: earlier runs of this situation, the latest first.
         prompt_nusd: what it costs to write its prompt for 5 minutes, in nano-dollars; None if unknown.
+        keep_warm: what is assumed of keep-warm; None if no keep-warm requests can be sent for it.
     """
-    weights = weight = five = saving = 0.0
-    count = 0
-    for count, run in enumerate(runs, 1):
-        weight = 0.5 ** ((count - 1) / _HALF_LIFE_RUNS)
-        weights += weight
-        five += weight * run.five_nusd
-        saving += weight * run.saving_nusd
-    if not five:
+    runs = tuple(runs)
+    hour = _Saving.of((run.five_nusd, run.saving_nusd) for run in runs)
+    if not hour.five:
         return _without_history(situation, prompt_nusd)
-    usual = five / weights
-    share = (saving + _PRIOR_RUNS * usual * _PRIOR_SAVING[situation]) / (five + _PRIOR_RUNS * usual)
-    ttl: Lifetime = "1h" if share > 0 else "5m"
-    return Decision(ttl, situation, round(abs(share) * usual), _reason(situation, count, saving / five, ttl))
+    hour_share = hour.expected_share(_PRIOR_SAVING[situation])
+    shares = {"5m": 0.0, "1h": hour_share}
+    warm = _Saving.of((run.five_nusd, run.five_nusd - run.warm_nusd) for run in runs if run.warm_nusd is not None)
+    if keep_warm is not None:
+        shares["warm"] = warm.expected_share(keep_warm.prior_saving)
+    best = max(shares, key=lambda choice: (shares[choice], choice == "5m"))
+    saved = shares.pop(best) - max(shares.values())
+    expected = round(saved * hour.usual)
+    if best == "warm":
+        return Decision("5m", situation, expected, _reason(situation, warm.runs, warm.share, "warm"), keeps_warm=True)
+    ttl: Lifetime = "1h" if best == "1h" else "5m"
+    return Decision(ttl, situation, expected, _reason(situation, hour.runs, hour.share, ttl))
+
+
+@dataclass(frozen=True, slots=True)
+class _Saving:
+    """
+    What earlier runs have cost with 5 minutes, and how much less with another choice. Recent runs count more.
+    """
+
+    five: float
+    saving: float
+    weights: float
+    runs: int
+
+    @classmethod
+    def of(cls, runs: Iterable[tuple[int, int]]) -> "_Saving":
+        """
+        Args:
+            runs: of each run, the cost with 5 minutes and the saving, the latest first.
+        """
+        weights = five = saving = 0.0
+        count = 0
+        for count, (run_five, run_saving) in enumerate(runs, 1):
+            weight = 0.5 ** ((count - 1) / _HALF_LIFE_RUNS)
+            weights += weight
+            five += weight * run_five
+            saving += weight * run_saving
+        return cls(five, saving, weights, count)
+
+    @property
+    def usual(self) -> float:
+        """
+        What a run costs with 5 minutes; 0 without runs.
+        """
+        return self.five / self.weights if self.weights else 0.0
+
+    @property
+    def share(self) -> float:
+        """
+        The observed saving as a share of the cost; 0 without runs.
+        """
+        return self.saving / self.five if self.five else 0.0
+
+    def expected_share(self, prior: float) -> float:
+        """
+        The share with the prior, which counts as much as some runs of usual cost.
+        """
+        if not self.five:
+            return prior
+        return (self.saving + _PRIOR_RUNS * self.usual * prior) / (self.five + _PRIOR_RUNS * self.usual)
 
 
 def _without_history(situation: Situation, prompt_nusd: int | None) -> Decision:
@@ -229,9 +321,14 @@ _RUNS: dict[Situation, tuple[str, str]] = {
 }
 
 
-def _reason(situation: Situation, count: int, share: float, ttl: Lifetime) -> str:
+def _reason(situation: Situation, count: int, share: float, choice: str) -> str:
     one, many = _RUNS[situation]
     runs = one if count == 1 else f"{many.format(count=count)}, recent ones counting more,"
+    if choice == "warm":
+        if not count:
+            return "what keeping 5m warm costs you is not known yet, and it is cheaper than 5m for most people"
+        words = f"{runs} cost {abs(share) * 100:.1f} % {'less' if share > 0 else 'more'} with 5m kept warm than without"
+        return words if share > 0 else f"{words}, too few to outweigh what is usual"
     cheaper, percent = ("1h", share) if share > 0 else ("5m", -share)
     words = f"{runs} cost {percent * 100:.1f} % less with {cheaper}"
-    return words if cheaper == ttl else f"{words}, too few to outweigh what is usual"
+    return words if cheaper == choice else f"{words}, too few to outweigh what is usual"

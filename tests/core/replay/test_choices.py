@@ -89,14 +89,37 @@ def test_auto_changes_its_mind_in_a_cold_conversation() -> None:
     assert auto < min(session.hour_nusd, session.five_nusd)
 
 
-@examples(30)
+def test_auto_keeps_warm_what_pauses_for_minutes() -> None:
+    """
+    Only where keep-warm is on: the first session is kept for an hour, the others are kept warm. A keep-warm request reads for
+    a twentieth of the price, and an hour costs more to write.
+    """
+    _, nusd = costs(*daily(10, [400, 10, 10, 10, 10] * 8, step=8000))
+
+    assert nusd["auto"] == nusd["1h"] < nusd["5m"]
+    assert nusd["keep-warm"] < nusd["auto-keep-warm"] < nusd["keep-warm"] + (nusd["1h"] - nusd["keep-warm"]) / 5
+
+
+def test_auto_does_not_keep_warm_what_never_pauses() -> None:
+    """
+    A conversation that is over has keep-warm requests, and nothing comes of them.
+    """
+    sessions = daily(10, [10] * 30)
+    _, nusd = costs(*sessions)
+
+    assert nusd["5m"] < nusd["keep-warm"]
+    assert nusd["auto-keep-warm"] == nusd["auto"]
+
+
+@pytest.mark.parametrize("name", ["auto", "auto-keep-warm"])
+@examples(15)
 @given(st.lists(st.lists(st.sampled_from([5, 290, 400, 700, 3500, 5000]), max_size=5), min_size=2, max_size=6))
-def test_auto_does_not_look_ahead(pauses: list[list[float]]) -> None:
+def test_auto_does_not_look_ahead(name: str, pauses: list[list[float]]) -> None:
     """
     What a session costs does not depend on what comes after it.
     """
     sessions = replayed(*(later(a_session(f"s{number}", one), number) for number, one in enumerate(pauses)))
-    choose = REPLAY_CHOICES["auto"].choose
+    choose = REPLAY_CHOICES[name].choose
     whole = choose(sessions, NEVER)
 
     for count in range(1, len(sessions)):
@@ -126,7 +149,7 @@ def test_the_regret_is_that_to_the_better_ttl_of_each_session() -> None:
     best = sum(min(one.five_nusd, one.hour_nusd) for one in replay.by_session)
 
     assert replay.estimate("auto").regret_nusd == nusd["auto"] - best
-    assert [one.name for one in replay.estimates if one.regret_nusd is not None] == ["auto"]
+    assert [one.name for one in replay.estimates if one.regret_nusd is not None] == ["auto", "auto-keep-warm"]
     assert replay.estimate("auto").low_nusd is not None
     assert replay.estimate("optimum").low_nusd is None
 
@@ -136,7 +159,8 @@ def a_segment(start: str, began: datetime, five: int, hour: int, kept: int) -> S
     A segment of a minute that costs so many nano-dollars.
     """
     segment = Segment(start, is_agent=False, started_at=began, ended_at=began + timedelta(minutes=1))  # type: ignore[arg-type]
-    segment.five.ausd, segment.hour.ausd, segment.hour_kept.ausd = (10**9 * nusd for nusd in (five, hour, kept))
+    segment.five.ausd, segment.hour_kept.ausd = (10**9 * nusd for nusd in (five, kept))
+    segment._hour_start.ausd = 10**9 * (hour - kept)
     return segment
 
 

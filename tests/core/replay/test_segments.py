@@ -49,11 +49,29 @@ def test_each_segment_by_hand() -> None:
     assert second.hour_kept.expected_nusd(everything) == 41_000 * 8000 + plain
 
 
+def test_a_segment_that_is_kept_warm_by_hand() -> None:
+    """
+    Two keep-warm requests in ten minutes, and four after the last answer, at $0.20. A segment that begins to be kept warm after
+    the pause writes its prompt, and owns no keep-warm requests before it.
+    """
+    first, second = segments([600])
+    plain, nothing = 3 * 4000, Fraction(0)
+
+    assert first.warm.expected_nusd(nothing) == 40_000 * 5000 + plain + 4 * 40_000 * 200
+    assert first.warm == first.warm_kept
+    assert second.warm.expected_nusd(nothing) == 41_000 * 5000 + plain + 4 * 41_000 * 200
+    kept = 40_000 * 200 + 1000 * 5000 + plain + (4 * 41_000 - 2 * 40_000) * 200
+    assert second.warm_kept.expected_nusd(nothing) == kept
+
+
 def test_a_sub_agent_has_segments_of_its_own() -> None:
     """
-    And they say so.
+    And they say so. It is not kept warm.
     """
-    assert [one.is_agent for one in segments([600], agent="a1")] == [True, True]
+    agents = segments([600], agent="a1")
+
+    assert [one.is_agent for one in agents] == [True, True]
+    assert [one.warm for one in agents] == [one.five for one in agents]
     assert [one.is_agent for one in segments([])] == [False]
 
 
@@ -64,12 +82,13 @@ def test_the_segments_are_the_whole(pauses_s: list[float], hour: bool) -> None:
     With one TTL for all of them they cost what the policies cost that have one TTL for all.
     """
     (session,) = replayed(a_session("a", pauses_s, hour=hour))
-    five, kept = PolicySum(), PolicySum()
+    five, kept, warm = PolicySum(), PolicySum(), PolicySum()
     for segment in segments(pauses_s, hour=hour):
         five.add(segment.five)
         kept.add(segment.hour_kept)
+        warm.add(segment.warm_kept)
 
-    assert (five, kept) == (session.total["5m"], session.total["1h"])
+    assert (five, kept, warm) == (session.total["5m"], session.total["1h"], session.total["keep-warm"])
 
 
 def test_expected_tokens() -> None:

@@ -14,6 +14,7 @@ from savemode_cli.core.upgrade.auto import (
     SITUATIONS,
     Decision,
     History,
+    KeepWarmTerms,
     LaneChoice,
     Run,
     Situation,
@@ -123,6 +124,79 @@ def test_a_lane_changes_its_ttl_only_when_it_is_cold(
 
     assert (decision is before) == kept
     assert decision.situation == situation
+
+
+def with_warm(*costs: tuple[float, float, float]) -> History:
+    """
+    Runs one after the other, with what each would have cost kept warm.
+    """
+    return History(
+        replace(a_run(number, five, hour), warm_nusd=round(warm * DOLLAR))
+        for number, (five, hour, warm) in enumerate(costs)
+    )
+
+
+@pytest.mark.parametrize(
+    ("costs", "ttl", "keeps_warm"),
+    [
+        pytest.param([(10, 11, 8)] * 3, "5m", True, id="minutes"),
+        pytest.param([(10, 7, 8)] * 3, "1h", False, id="long pauses"),
+        pytest.param([(10, 13, 12)] * 3, "5m", False, id="no pauses"),
+        pytest.param([(10, 12, 10.1)], "5m", True, id="the prior outweighs one run"),
+    ],
+)
+def test_keep_warm_is_a_third_choice(costs: list[tuple[float, float, float]], ttl: str, keeps_warm: bool) -> None:
+    """
+    Only where keep-warm requests can be sent.
+    """
+    decision = choose(None, with_warm(*costs), NOON, is_agent=False, keep_warm=KeepWarmTerms())
+    without = choose(None, with_warm(*costs), NOON, is_agent=False)
+
+    assert (decision.ttl, decision.keeps_warm) == (ttl, keeps_warm)
+    assert (without.ttl, without.keeps_warm) == (ttl, False)
+    assert decision.reason
+    assert (decision.expected_saving_nusd or 0) >= 0
+
+
+def test_what_keep_warm_is_expected_to_save() -> None:
+    """
+    Against the best other choice; the reason names what was seen.
+    """
+    terms = KeepWarmTerms()
+    decision = choose(None, with_warm(*[(10, 9, 6)] * 12), NOON, is_agent=False, keep_warm=terms)
+    outweighed = choose(None, with_warm((10, 12, 10.1)), NOON, is_agent=False, keep_warm=terms)
+    unknown = choose(None, known((10, 12)), NOON, is_agent=False, keep_warm=terms)
+
+    assert decision.expected_saving_nusd == pytest.approx(3 * DOLLAR, rel=0.15)
+    expected = "your last 12 conversations, recent ones counting more, cost 40.0 % less with 5m kept warm than without"
+    assert decision.reason == expected
+    assert outweighed.reason.endswith(
+        "cost 1.0 % more with 5m kept warm than without, too few to outweigh what is usual"
+    )
+    assert unknown.keeps_warm
+    assert unknown.reason.startswith("what keeping 5m warm costs you is not known yet")
+
+
+def test_an_hour_is_chosen_while_nothing_is_known_with_keep_warm_too() -> None:
+    """
+    A sub-agent is never kept warm.
+    """
+    history = History(replace(a_run(0, 10, 12, "agent"), warm_nusd=DOLLAR) for _ in range(1))
+
+    assert choose(None, History(), NOON, is_agent=False, keep_warm=KeepWarmTerms()).ttl == "1h"
+    assert not choose(None, history, NOON, is_agent=True, keep_warm=KeepWarmTerms()).keeps_warm
+
+
+@pytest.mark.parametrize(("minutes", "is_kept"), [(23, True), (24, False)])
+def test_a_lane_that_is_kept_warm_keeps_its_choice(minutes: int, is_kept: bool) -> None:
+    """
+    Until its last keep-warm request has expired.
+    """
+    warm = Decision("5m", "start", None, "", keeps_warm=True)
+    lane = LaneChoice(warm, NOON, NOON + 23 * MINUTE)
+    decision = choose(lane, known((1, 9)), NOON + minutes * MINUTE, is_agent=False, keep_warm=KeepWarmTerms())
+
+    assert (decision is warm) == is_kept
 
 
 def test_a_sub_agent_stays_one() -> None:
