@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from savemode_cli.config import Settings
     from savemode_cli.core.exchange.exchange import Exchange
     from savemode_cli.core.exchange.observed import Observed, Part, Sink
+    from savemode_cli.core.exchange.summary import Summary
     from savemode_cli.network import Network
     from savemode_cli.proxy.gateway import Gateway
     from savemode_cli.proxy.keep_warm import KeepWarm
@@ -55,6 +56,7 @@ class Proxy:
         transport: "Transport",
         relay: "Relay",
         url: str,
+        watch: "Watch",
         sinks: "Sequence[Sink]" = (),
         simulated: "Serving | None" = None,
         now: "Callable[[], datetime]" = lambda: datetime.now(UTC),
@@ -63,9 +65,10 @@ class Proxy:
         keep_warm: "KeepWarm | None" = None,
     ) -> None:
         """
-        `url` is what a client's base URL must be. `sinks` are told of every exchange. `simulated` is the upstream, where
-        it is one of our own. `now` is the time by which budgets are judged, `flags` who decides on the gate's flag, where
-        that is not the caller. `network` is how the upstream is reached, `keep_warm` what sends keep-warm requests.
+        `url` is what a client's base URL must be. `watch` adds up the exchanges. `sinks` are told of every exchange.
+        `simulated` is the upstream, where it is one of our own. `now` is the time by which budgets are judged, `flags` who
+        decides on the gate's flag, where that is not the caller. `network` is how the upstream is reached, `keep_warm` what
+        sends keep-warm requests.
         """
         self.server = server
         self.listener = listener
@@ -78,6 +81,14 @@ class Proxy:
         self.network = network
         self.keep_warm = keep_warm
         self._flags = flags
+        self._watch = watch
+
+    @property
+    def summary(self) -> "Summary":
+        """
+        The sum of all exchanges so far.
+        """
+        return self._watch.running.summary
 
     async def serve(self) -> None:
         """
@@ -216,7 +227,7 @@ def compose(
     url = f"http://{_shown_host(settings.host)}:{port}"
     prepare()
     open_port(listener)
-    return Proxy(server, listener, transport, relay, url, sinks, simulated, now, flags, network, keep_warm)
+    return Proxy(server, listener, transport, relay, url, watch, sinks, simulated, now, flags, network, keep_warm)
 
 
 def _relay_settings(settings: "Settings", upstream: str) -> "RelaySettings":

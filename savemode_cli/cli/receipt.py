@@ -1,7 +1,7 @@
 """
 The receipt that `serve` and `run` print when they end.
 
-Rule of this file: it collects what a receipt needs while requests pass, and prints it. `Summary` has the figures.
+Rule of this file: it collects what a receipt needs, and prints it. `Summary` has the figures.
 """
 
 import json
@@ -14,43 +14,25 @@ if TYPE_CHECKING:
     from savemode_cli.cli.compose import Proxy
     from savemode_cli.config import Settings
     from savemode_cli.core.budget.admission import Standing
-    from savemode_cli.core.exchange.exchange import Exchange
 
 
-class Totals:
+def final_standings(proxy: "Proxy") -> "tuple[Standing, ...] | None":
     """
-    The sum of the exchanges so far.
+    How much of each budget is used now: of the budgets for everybody, and of those that the exchanges used. None if the
+    ledger does not answer.
     """
+    from savemode_cli.core.errors import LedgerUnavailable
 
-    def __init__(self) -> None:
-        from savemode_cli.core.exchange.summary import Summary
-
-        self.summary = Summary()
-
-    def add(self, exchange: "Exchange") -> None:
-        """
-        Count one exchange.
-        """
-        self.summary = self.summary.add(exchange)
-
-    def standings(self, proxy: "Proxy") -> "tuple[Standing, ...] | None":
-        """
-        How much of each budget is used now: of the budgets for everybody, and of those that the exchanges used. None if
-        the ledger does not answer.
-        """
-        from savemode_cli.core.errors import LedgerUnavailable
-
-        try:
-            till = proxy.relay.till
-            return till.outside_loop(till.standings(proxy.now(), personal=True))
-        except LedgerUnavailable:
-            return None
+    try:
+        till = proxy.relay.till
+        return till.outside_loop(till.standings(proxy.now(), personal=True))
+    except LedgerUnavailable:
+        return None
 
 
 def print_receipt(
     settings: "Settings",
     proxy: "Proxy",
-    totals: Totals,
     standings: "tuple[Standing, ...] | None",
     out: TextIO,
     command: list[str],
@@ -63,8 +45,7 @@ def print_receipt(
 
     Args:
         settings: the settings of the proxy.
-        proxy: the proxy, which has ended.
-        totals: the sums of its exchanges.
+        proxy: the proxy, which has ended. It has the sums of its exchanges.
         standings: how much of each budget is used; None if that is unknown.
         out: where to print.
         command: the name of the savemode command, and the command that it ran.
@@ -79,7 +60,7 @@ def print_receipt(
     name, *words = command
     if settings.log_format != "json":
         shown = receipt(
-            totals.summary,
+            proxy.summary,
             gate,
             standings,
             reasons=reasons,
@@ -90,7 +71,7 @@ def print_receipt(
         say(out, shown)
         return
     value = {
-        **totals.summary.to_json(),
+        **proxy.summary.to_json(),
         "event": f"{name}.done",
         **more,
         "simulated": settings.is_simulated,

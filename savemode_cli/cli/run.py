@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from savemode_cli.cli.compose import Proxy
     from savemode_cli.clients.setup import Prepared
     from savemode_cli.config import Settings
-    from savemode_cli.core.exchange.exchange import Exchange
 
 CLAUDE_CODE = "claude-code"
 """Its name in the table of clients. savemode_cli/config/bypasses.py knows what makes it bypass the proxy."""
@@ -45,7 +44,7 @@ def run(
     """
     Run a command whose model calls go to a proxy of its own, and print a receipt at the end.
     """
-    from savemode_cli.cli.receipt import Totals, print_receipt
+    from savemode_cli.cli.receipt import final_standings, print_receipt
     from savemode_cli.clients.setup import prepared
     from savemode_cli.config import DEFAULT_UPSTREAM, override_value, with_base_url
     from savemode_cli.core.upgrade.gate import gate_warning
@@ -58,13 +57,7 @@ def run(
     warning = gate_warning(override_value(), debug=settings.debug, save=settings.save)
     if warning is not None:
         announce(warning.event, warning.text)
-    show = printer(settings, sys.stderr)
-    totals = Totals()
-
-    def record(exchange: "Exchange") -> None:
-        totals.add(exchange)
-        if settings.verbose:
-            show(exchange)
+    record = printer(settings if settings.verbose else replace(settings, quiet=True), sys.stderr)
 
     # Never print events, even if a file or a variable asks for it: stdout belongs to the command.
     with opened_sinks(replace(settings, print_events=False), announce, sys.stderr) as sinks:
@@ -80,11 +73,11 @@ def run(
             ):
                 _tell_client(settings, ready, proxy, announce)
                 code = run_in_loop(lambda: _around(proxy, ready))
-            standings = totals.standings(proxy)
+            standings = final_standings(proxy)
         finally:
             proxy.close()
-    reasons = None if totals.summary.outcomes or code in (126, 127) else _reasons(proxy, ready)
-    print_receipt(settings, proxy, totals, standings, sys.stderr, ["run", *command], reasons=reasons, exit_code=code)
+    reasons = None if proxy.summary.outcomes or code in (126, 127) else _reasons(proxy, ready)
+    print_receipt(settings, proxy, standings, sys.stderr, ["run", *command], reasons=reasons, exit_code=code)
     raise typer.Exit(code)
 
 

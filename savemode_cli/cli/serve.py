@@ -6,7 +6,6 @@ Rule of this file: it turns options into settings, prints the banner, runs the p
 
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -16,27 +15,19 @@ from savemode_cli.cli.flags import Flags
 from savemode_cli.cli.opening import opened_sinks
 from savemode_cli.cli.screen import announcer, guard_logs, printer, say
 
-if TYPE_CHECKING:
-    from savemode_cli.core.exchange.exchange import Exchange
-
 
 def serve(flags: Flags) -> None:
     """
     Run the proxy; print a line for each request and a receipt at the end.
     """
-    from savemode_cli.cli.receipt import Totals, print_receipt
+    from savemode_cli.cli.receipt import final_standings, print_receipt
     from savemode_cli.service.ready import tell_ready
     from savemode_cli.serving.process import prepare, run_in_loop
 
     settings = flags.settings()
     guard_logs()
     announce = announcer(sys.stderr)
-    show, totals = printer(settings, sys.stdout), Totals()
-
-    def record(exchange: "Exchange") -> None:
-        totals.add(exchange)
-        show(exchange)
-
+    record = printer(settings, sys.stdout)
     with opened_sinks(settings, announce, sys.stdout) as sinks:
         proxy = compose(settings, record, announce, sinks=sinks, prepare=prepare)
         try:
@@ -44,10 +35,10 @@ def serve(flags: Flags) -> None:
                 say_hello(settings, proxy, sys.stderr)
                 tell_ready()
                 run_in_loop(proxy.serve)
-            standings = totals.standings(proxy)
+            standings = final_standings(proxy)
         finally:
             proxy.close()
     say(sys.stderr, "savemode stopped")
-    print_receipt(settings, proxy, totals, standings, sys.stderr, ["serve"])
+    print_receipt(settings, proxy, standings, sys.stderr, ["serve"])
     if proxy.server.signal == signal.SIGINT:
         raise typer.Exit(130)

@@ -2,7 +2,6 @@
 The receipt, as lines of text.
 """
 
-import dataclasses
 
 import pytest
 from msgspec import structs
@@ -173,7 +172,7 @@ def test_misses_of_less_than_a_cent_are_not_in_the_receipt() -> None:
     They are not worth a line. A cause that cost more is listed beside them.
     """
     few = Summary(requests=1, missed_nusd={"expired": 9_999_999}, missed_tokens={"expired": 2})
-    more = dataclasses.replace(
+    more = structs.replace(
         few, missed_nusd={"expired": 9_999_999, "system_changed": 10_000_000}, missed_tokens={"system_changed": 9}
     )
 
@@ -221,7 +220,7 @@ def test_receipt_that_cost_more() -> None:
     An upgrade that lost money is said, in another colour than one that saved some.
     """
     lost = Summary(requests=1, upgraded_requests=1, breakpoints_upgraded=1, difference_nusd=420_000_000)
-    saved = dataclasses.replace(lost, difference_nusd=-420_000_000)
+    saved = structs.replace(lost, difference_nusd=-420_000_000)
 
     assert "\x1b[33mlost $0.4200 compared" in receipt(lost, OPEN)
     assert "\x1b[32msaved $0.4200 compared" in receipt(saved, OPEN)

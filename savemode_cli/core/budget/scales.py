@@ -7,6 +7,7 @@ floats, 101 pairs of whole cents below $200 would fall one threshold too low.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, assert_never
 
 from savemode_cli.core.budget.choices import Fail
@@ -21,14 +22,18 @@ Mode = Literal["off", "balanced", "max_save"]
 GUARD_WARN_AT = Decimal("0.85")
 WARN_AT = Decimal("0.70")
 ENGAGE_AT = Decimal("0.85")
+_MOST_FRACTIONS = 64
 
 
 def reaches(spend_nusd: int, budget_nusd: int, fraction: Decimal) -> bool:
     """
     Whether the spend is at least this fraction of the budget. It is exact for any finite fraction.
     """
-    numerator, denominator = fraction.as_integer_ratio()
+    numerator, denominator = _ratio(fraction)
     return spend_nusd * denominator >= budget_nusd * numerator
+
+
+_ratio = lru_cache(_MOST_FRACTIONS)(Decimal.as_integer_ratio)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ Rule of this file: a summary only adds. `add` returns a new summary and reads on
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from savemode_cli.core.diagnosis.causes import Cause
 from savemode_cli.core.exchange.bill import usage_json
@@ -26,8 +27,7 @@ _NOT_MONEY = (None, "unidentified", "guard")
 """The reasons of refusals, and of requests that are not refused, in which no budget is in the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """
     Totals over exchanges. Amounts are nano-USD.
     """
@@ -119,9 +119,9 @@ class Summary:
             charged_nusd=self.charged_nusd
             if settlement is None
             else _plus(self.charged_nusd, {settlement.basis: settlement.nusd}),
-            missed_nusd=_plus(self.missed_nusd, *({miss.cause: miss.cost_nusd} for miss in misses)),
-            missed_tokens=_plus(self.missed_tokens, *({miss.cause: miss.tokens} for miss in misses)),
-            skips=_plus(self.skips, *({skip.code: 1} for skip in upgrade.skips)),
+            missed_nusd=_plus(self.missed_nusd, *[{miss.cause: miss.cost_nusd} for miss in misses]),
+            missed_tokens=_plus(self.missed_tokens, *[{miss.cause: miss.tokens} for miss in misses]),
+            skips=_plus(self.skips, *[{skip.code: 1} for skip in upgrade.skips]),
             other_edits=_plus(self.other_edits, upgrade.other_edits),
             outcomes=_plus(self.outcomes, {answer.outcome: 1}),
         )

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from fractions import Fraction
-from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -357,8 +356,23 @@ class _WholeRates(Struct, frozen=True, gc=False):
     """
 
 
-@lru_cache(_KEPT_RATES)
+_kept_whole_rates: dict[int, tuple[Rates, _WholeRates]] = {}
+
+
 def _whole(rates: Rates) -> _WholeRates:
+    """
+    The rates as integers. They are remembered by identity, because a hash of five decimals costs more than the bill.
+    """
+    kept = _kept_whole_rates.get(id(rates))
+    if kept is None:
+        if len(_kept_whole_rates) >= _KEPT_RATES:
+            _kept_whole_rates.clear()
+        # The rates stay referenced, so no other rates can get their identity.
+        kept = _kept_whole_rates[id(rates)] = (rates, _computed_whole(rates))
+    return kept[1]
+
+
+def _computed_whole(rates: Rates) -> _WholeRates:
     ratios = [price.as_integer_ratio() for price in rates.columns]
     over = math.lcm(*(than // math.gcd(than, _NUSD_PER_USD_PER_MTOK) for _, than in ratios))
     plain, write_5m, write_1h, read, output = (some * _NUSD_PER_USD_PER_MTOK * over // than for some, than in ratios)
