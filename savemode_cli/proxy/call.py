@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from savemode_cli.core.wire.call import Call
-from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller
+from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller, conversation_key
 from savemode_cli.core.wire.facts import NO_FACTS, Facts
 from savemode_cli.core.wire.prefixes import Beginning
 from savemode_cli.serving.headers import RawHeaders
@@ -77,6 +77,12 @@ class CallInProgress:
         The key of the cache that the call uses. Models do not share a cache.
         """
         return f"{self.session} {self.facts.model}"
+
+    def named_conversation(self) -> str:
+        """
+        The conversation; what the headers and the body name if it is not known.
+        """
+        return self.conversation or conversation_key(self.caller, self.facts)
 
     def finished(self) -> Call:
         """

@@ -9,11 +9,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
-
-from msgspec import structs
 
 from savemode_cli.core.budget.admission import Allowed, Balance, Decision, Hold, Refused, Standing, decide
 from savemode_cli.core.budget.budget import DEFAULT_BUDGET, Budget, Limit, limit_of
@@ -38,7 +35,6 @@ from savemode_cli.core.budget.without_ledger import decide_from_memory, fail_for
 from savemode_cli.core.errors import LedgerBusy, LedgerUnavailable
 from savemode_cli.core.money.amounts import dollars
 from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller, Headers, conversation_key
-from savemode_cli.core.wire.facts import Facts
 from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.proxy.local_ledger import LocalLedger, completed
 from savemode_cli.proxy.reservation import Invoice, Quote
@@ -349,15 +345,12 @@ class LedgerAccess:
         whose = {ALL: "", "run": self._process.run}
         return tuple(self._limit(one, whose[one.scope], now) for one in await self._in_force() if one.scope in whose)
 
-    def _spender(self, caller: Caller, headers: Headers, facts: Facts | None = None) -> Spender:
-        model = "" if facts is None else facts.model or ""
-        return Spender(caller, headers, lambda: conversation_key(caller, facts), model, self._process, self._agents)
+    def _spender(self, caller: Caller, headers: Headers) -> Spender:
+        return Spender(caller, headers, lambda: conversation_key(caller, None), "", self._process, self._agents)
 
     def _spender_of(self, call: CallInProgress) -> Spender:
-        spender = self._spender(call.caller, call.inbound.headers, call.facts)
-        if not call.conversation:
-            return spender
-        return replace(spender, session=lambda: call.conversation)
+        model = call.facts.model or ""
+        return Spender(call.caller, call.inbound.headers, call.named_conversation, model, self._process, self._agents)
 
     def _limits(self, budgets: Sequence[Budget], spender: Spender, now: datetime) -> tuple[Limit, ...]:
         """
@@ -514,7 +507,8 @@ def _balances(posted: Posted) -> Iterator[tuple[str, Balance]]:
             continue
         ask_nusd = 0 if decision.hold is None else decision.hold.ask_nusd
         for one in decision.standings:
-            yield one.limit.key, structs.replace(one.balance, held_nusd=one.balance.held_nusd + ask_nusd)
+            balance = one.balance
+            yield one.limit.key, Balance(balance.settled_nusd, balance.unsettled_nusd, balance.held_nusd + ask_nusd)
 
 
 def _what(fail: Fail, chosen: Fail | None) -> str:

@@ -7,9 +7,12 @@ Rule of this file: it only defines values. Amounts are in nano-USD.
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct
+
 from savemode_cli.core.budget.admission import Allowed, Decision, Hold
 from savemode_cli.core.budget.charge import Settlement
 from savemode_cli.core.budget.guard import Alarm
+from savemode_cli.core.budget.report import BudgetReport
 from savemode_cli.core.exchange.bill import Bill
 from savemode_cli.core.money.pricing import Bill as PricedUsage
 from savemode_cli.core.upgrade.receipt import Receipt
@@ -19,8 +22,7 @@ from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.serving.headers import RawHeaders
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(Struct, frozen=True, gc=False):
     """
     What a request may cost.
     """
@@ -35,14 +37,15 @@ class Quote:
     """The highest possible cost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True, gc=False):
     """
     Whether a request may start, and how much is reserved for it.
     """
 
     quote: Quote
     decision: Decision
+    report: BudgetReport
+    """What the caller is told about the decision."""
 
     @property
     def hold(self) -> Hold | None:
@@ -96,8 +99,14 @@ class BillInProgress:
         return Bill(budget, budget, 0 if self.reservation is None else self.reservation.held_nusd)
 
 
-@dataclass(frozen=True, slots=True)
-class Invoice:
+def reservation_of(quote: Quote, decision: Decision) -> Reservation:
+    """
+    The reservation of a request that was judged.
+    """
+    return Reservation(quote, decision, decision.report())
+
+
+class Invoice(Struct, frozen=True, gc=False):
     """
     What a finished request is charged.
     """

@@ -40,7 +40,7 @@ from savemode_cli.proxy.failures import tell_failure
 from savemode_cli.proxy.ledger_access import LedgerAccess
 from savemode_cli.proxy.local_ledger import LocalLedger, completed
 from savemode_cli.proxy.pricing_memory import Metered, PricingMemory
-from savemode_cli.proxy.reservation import Invoice, Quote, Reservation
+from savemode_cli.proxy.reservation import Invoice, Quote, Reservation, reservation_of
 
 T = TypeVar("T")
 
@@ -365,7 +365,7 @@ class Till:
             return
         self._busy_since = None
         for (quote, future), decision in zip(quotes, judged, strict=True):
-            reservation = Reservation(quote, decision)
+            reservation = reservation_of(quote, decision)
             if future.done():
                 self._cancel(reservation)
             else:
@@ -458,7 +458,7 @@ def bill_of(invoice: Invoice, decision: Decision) -> Bill:
     """
     priced = invoice.priced
     return Bill(
-        invoice.reservation.decision.report(),
+        invoice.reservation.report,
         decision.report(),
         invoice.reservation.held_nusd,
         invoice.usage,

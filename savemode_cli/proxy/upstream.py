@@ -5,8 +5,9 @@ Rule of this file: it only defines values and protocols. Heads and bodies are by
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from savemode_cli.serving.headers import RawHeaders
 
@@ -15,8 +16,7 @@ def _nothing() -> None:
     pass
 
 
-@dataclass(slots=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct):
     """
     A request to the upstream.
     """
@@ -53,8 +53,7 @@ class Pieces(Protocol):
         """
 
 
-@dataclass(slots=True)
-class UpstreamAnswer:
+class UpstreamAnswer(Struct):
     """
     The head of an answer, and its body as it arrives.
     """

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -32,6 +31,7 @@ from savemode_cli.ledgers.sqlite import SqliteLedger
 from tests.ledgers.worker import MOST_ASKED, NOW, race, race_limit
 from tests.support.awaited import BlockedLedger
 from tests.support.servers import new_name, shared_postgres, shared_redis, shared_valkey
+from tests.support.values import replace
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]

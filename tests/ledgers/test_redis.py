@@ -4,7 +4,6 @@ What a ledger on Redis does besides the contract.
 
 import asyncio
 import time
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.support.servers import (
     running_redis,
     shared_redis,
 )
+from tests.support.values import replace
 
 pytestmark = pytest.mark.skipif(redis_program() is None, reason=WITHOUT_REDIS)
 

@@ -13,7 +13,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from savemode_cli.ledgers import sqlite_file
 from savemode_cli.ledgers.sqlite import SqliteLedger
 from savemode_cli.ledgers.sqlite_file import APPLICATION_ID, MIGRATIONS
 from tests.ledgers.worker import NOW
+from tests.support.values import replace
 
 LIMIT = limit_of(Budget("b", 1000), "", NOW)
 

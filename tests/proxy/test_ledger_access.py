@@ -35,7 +35,7 @@ from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.proxy.ledger_access import LedgerAccess
 from savemode_cli.proxy.local_ledger import LocalLedger, completed
 from savemode_cli.proxy.pricing_memory import PricingMemory
-from savemode_cli.proxy.reservation import Invoice, Reservation
+from savemode_cli.proxy.reservation import Invoice, Reservation, reservation_of
 from tests.builders import a_call_in_progress, a_price
 from tests.proxy.test_pricing_memory import Meter
 
@@ -153,7 +153,7 @@ class AccessFixture:
         )
         quote = self.prices.quote(call)
         (decision,) = self.access.post((), (quote,))[1]
-        return Reservation(quote, decision)
+        return reservation_of(quote, decision)
 
     def settle(
         self, account: Reservation, outcome: Outcome, meter: Meter | None, edits: Sequence[Edit], now: datetime

@@ -6,7 +6,7 @@ token costs 4,000, 20,000, 5,000, 8,000 and 200 nano-dollars.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,8 +21,9 @@ from savemode_cli.core.wire.breakpoints import Breakpoint
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.usage import Extra, Tokens, Usage
 from savemode_cli.proxy.pricing_memory import PricingMemory
-from savemode_cli.proxy.reservation import Invoice, Quote, Reservation
+from savemode_cli.proxy.reservation import Invoice, Quote, reservation_of
 from tests.builders import a_call_in_progress, a_price, an_edit
+from tests.support.values import replace
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=7)
@@ -82,7 +83,7 @@ class Office:
         quote = self.quote(known, **more)
         quote = replace(quote, call=replace(quote.call, started_at=NOW + later))
         allowed = Allowed(Hold("h", ("k",), 360_000, LATER + later), None)
-        return self.prices.invoice(Reservation(quote, allowed), ending, meter, edits, LATER + later)
+        return self.prices.invoice(reservation_of(quote, allowed), ending, meter, edits, LATER + later)
 
 
 def test_first_request_of_a_session() -> None:

@@ -2,7 +2,6 @@
 The receipt, as lines of text.
 """
 
-
 import pytest
 from msgspec import structs
 

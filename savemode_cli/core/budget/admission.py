@@ -5,11 +5,11 @@ Rule of this file: every decision about a limit is made here. A ledger only adds
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from msgspec import Struct, structs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from savemode_cli.core.budget.budget import Budget, Limit, aware
 from savemode_cli.core.budget.guard import Alarm
@@ -20,8 +20,7 @@ from savemode_cli.core.budget.window import NEVER
 from savemode_cli.core.money.amounts import MOST_NUSD
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True, gc=False):
     """
     An amount that is reserved for a request before it is sent. It counts under each of its keys.
 
@@ -85,7 +84,7 @@ budget is strict, and the cost of this request is unknown. `guard`: it shows a s
 """
 
 
-class Standing(Struct, frozen=True):
+class Standing(Struct, frozen=True, gc=False):
     """
     One limit and its balance when a request was judged. The balance does not include that request.
     """
@@ -149,8 +148,7 @@ class Standing(Struct, frozen=True):
         return "ask" if limit.budget.strict and ask_nusd > left_once_settled else "held"
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(Struct, frozen=True, gc=False):
     """
     The request may start.
     """
@@ -197,8 +195,7 @@ class Allowed:
         return replace(self, status=status, standings=standings)
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True, gc=False):
     """
     The request may not start.
     """
@@ -289,7 +286,7 @@ def with_free_time(decision: Decision, leaving: Iterable[tuple[datetime, int]]) 
     too_much = standing.balance.used_nusd - standing.limit.nusd
     if standing.limit.budget.strict:
         too_much += decision.ask_nusd - 1
-    return replace(decision, standing=structs.replace(standing, frees_at=frees_at(leaving, too_much)))
+    return replace(decision, standing=replace(standing, frees_at=frees_at(leaving, too_much)))
 
 
 def rolling_in_the_way(decision: Decision) -> Standing | None:

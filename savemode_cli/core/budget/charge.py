@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from savemode_cli.core.budget.budget import Limit
@@ -38,8 +39,7 @@ class Settlement:
     note: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True, gc=False):
     """
     How a request ended, as far as its charge depends on it.
     """
@@ -108,8 +108,7 @@ _CHARACTERS_PER_TOKEN = 3.5  # of prompts, rather few than many: fewer character
 _OPENING_OUTPUT_TOKENS = 4_000
 
 
-@dataclass(frozen=True, slots=True)
-class PromptSize:
+class PromptSize(Struct, frozen=True, gc=False):
     """
     How long a prompt can be, and how long it is likely to be, in tokens.
     """

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from savemode_cli.core.budget.admission import (
     Balance,
     Decision,
@@ -57,8 +59,7 @@ class Charge:
     override: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Struct, frozen=True, gc=False):
     """
     The real cost of a hold.
     """
@@ -76,8 +77,7 @@ class Settle:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(Struct, frozen=True, gc=False):
     """
     A request to hold an amount if the limits allow it.
     """
@@ -87,8 +87,7 @@ class Reserve:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Struct, frozen=True, gc=False):
     """
     What several calls came to, each list in their order.
     """
@@ -221,8 +220,7 @@ class Ledger(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True, gc=False):
     """
     What a ledger has at one moment.
     """

@@ -8,7 +8,7 @@ floats, 101 pairs of whole cents below $200 would fall one threshold too low.
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Literal, assert_never
+from typing import Literal, NamedTuple, assert_never
 
 from savemode_cli.core.budget.choices import Fail
 from savemode_cli.core.money.amounts import usd
@@ -36,8 +36,7 @@ def reaches(spend_nusd: int, budget_nusd: int, fraction: Decimal) -> bool:
 _ratio = lru_cache(_MOST_FRACTIONS)(Decimal.as_integer_ratio)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """
     The guard's decision.
     """
@@ -80,8 +79,7 @@ def guard(budget_nusd: int | None, spend_nusd: int | None, *, override: bool = F
     return Verdict(allow=True, status=status, remaining_nusd=budget_nusd - spend_nusd)
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """
     What a client with Save Mode should do at a spend. It stops nobody.
     """

@@ -6,7 +6,8 @@ keeps the hold that `thresholds` returns.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from savemode_cli.core.budget.admission import Hold
 from savemode_cli.core.budget.budget import Limit

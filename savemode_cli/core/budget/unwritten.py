@@ -6,8 +6,10 @@ not fit into the sums either is counted as lost.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
+
+from msgspec.structs import replace
 
 from savemode_cli.core.budget.admission import Balance, Hold
 from savemode_cli.core.budget.charge import Basis

@@ -12,7 +12,6 @@ four between claude-fable-5 and claude-fable-5-1.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from fractions import Fraction
@@ -75,8 +74,7 @@ class Cost(Struct, frozen=True, gc=False):
         return self.input_nusd + self.output_nusd
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True, gc=False):
     """
     A price, and how it was found. For `unpriced` it has the highest known price in every column.
     """
@@ -85,8 +83,7 @@ class Found:
     state: State
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Struct, frozen=True, gc=False):
     """
     What an answer cost. Each part is billed at the price of its own model.
     """

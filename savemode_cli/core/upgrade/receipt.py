@@ -18,11 +18,10 @@ TTL" is true for 99.3 to 99.7 % of them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from savemode_cli.core.money.pricing import Bill
 from savemode_cli.core.money.refusals import is_billed
@@ -41,8 +40,7 @@ BillFor = Callable[[Usage], Bill]
 """Computes what an answer costs: `PriceTable.bill` for the model that answered, on the day of the request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True, gc=False):
     """
     The cost of one request and its counterfactual, both in nano-dollars. None means n/a, never 0.
     """
@@ -93,8 +91,7 @@ class Receipt:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True, gc=False):
     """
     What the breakpoints requested on the wire.
     """
@@ -182,8 +179,7 @@ def _of_keep_warm(
     return printed, warmed(shadow, started_at, ended_at) if usage.tokens.read else shadow
 
 
-@dataclass(frozen=True, slots=True)
-class _Compared:
+class _Compared(Struct, frozen=True, gc=False):
     """
     One request in the real world and in the 5-minute world.
     """

@@ -4,8 +4,10 @@ The cache that a session would have without upgrades, followed beside its real o
 Rule of this file: it uses times and counters only. `receipt` explains what both caches do after a pause.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from savemode_cli.core.cache.head import head_tokens
 from savemode_cli.core.cache.lifetimes import GRACE
@@ -15,8 +17,7 @@ _FIVE_MINUTES = timedelta(minutes=5)
 _ONE_HOUR = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Shadow:
+class Shadow(Struct, frozen=True, gc=False):
     """
     What is known about the real and the 5-minute cache of a session after its last answer. The next receipt needs
     nothing else.

@@ -9,11 +9,10 @@ of the official SDK, version 2.14.0 (checked 2026-11-30).
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from savemode_cli.core.wire.usage import Extra, Tokens, Usage
 
@@ -49,8 +48,7 @@ class ReportedUsage(_Counters, gc=False):
     speed: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True, gc=False):
     """
     Why an answer stopped, as far as its bill depends on it.
     """

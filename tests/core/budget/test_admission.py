@@ -2,7 +2,6 @@
 Whether a request may start: both rules, several budgets, the override, and what the client is told.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +26,7 @@ from savemode_cli.core.budget.scales import guard
 from savemode_cli.core.budget.window import Window
 from savemode_cli.core.budget.without_ledger import unaccounted
 from savemode_cli.core.money.amounts import MOST_NUSD
+from tests.support.values import replace
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 USD = 10**9

@@ -3,7 +3,6 @@ The answer to a refused request: what the SDKs obey, what a person reads, and ad
 """
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from savemode_cli.core.budget.budget import Budget, limit_of
 from savemode_cli.core.budget.choices import RefusalChoice
 from savemode_cli.core.budget.refusal import refusal, refusal_message, refused_status
 from savemode_cli.core.budget.without_ledger import decide_from_memory, unaccounted
+from tests.support.values import replace
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 USD = 10**9

@@ -2,7 +2,6 @@
 Whether a request may start while the ledger does not answer.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from savemode_cli.core.budget.admission import Allowed, Refused
 from savemode_cli.core.budget.budget import Budget
 from savemode_cli.core.budget.without_ledger import decide_from_memory, fail_for, unaccounted
 from tests.core.budget.test_admission import HOLD, headers_of, standing
+from tests.support.values import replace
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ The sum over exchanges from which every receipt is made.
 
 import json
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from savemode_cli.core.exchange.summary import Summary
 from savemode_cli.core.upgrade.receipt import Receipt
 from savemode_cli.core.wire.usage import Tokens, Usage
 from tests.builders import a_refusal, a_skip, a_verdict, an_allowance, an_edit, an_exchange
+from tests.support.values import replace
 
 TWO = (an_edit(), an_edit())
 

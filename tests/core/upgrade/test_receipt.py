@@ -735,5 +735,5 @@ def test_shadow_is_tiny() -> None:
     """
     One is kept for each of ten thousand sessions: a model's name, two times, three counts and one mark, no more.
     """
-    assert len(Shadow.__slots__) == 7
+    assert len(Shadow.__struct_fields__) == 7
     assert not hasattr(Shadow(TENTH, NOON, NOON, 0, 0, 0), "__dict__")
