@@ -54,7 +54,7 @@ OWN_LIBRARY = {
     "aiohttp": {"proxy/connector.py", "proxy/transport.py", "proxy/unreachable.py"},
     "multidict": {"proxy/transport.py"},
     "yarl": {"proxy/transport.py"},
-    "uvicorn": {"serving/framing.py", "serving/protocol.py", "serving/server.py"},
+    "uvicorn": {"serving/cycle.py", "serving/protocol.py", "serving/server.py"},
     "starlette": {"proxy/gateway.py", "proxy/live_pages.py", "serving/server.py"},
     "textual": {"views/top/app.py"},
     "opentelemetry": {"telemetry/collector.py"},

@@ -7,7 +7,7 @@ happens to them. The hot path is a plain ASGI function; Starlette serves the pro
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from savemode_cli.core.budget.overview import origin_json, standing_json
 from savemode_cli.core.errors import LedgerUnavailable, UpstreamUnreachable
@@ -27,14 +27,15 @@ from savemode_cli.proxy.call import Inbound
 from savemode_cli.proxy.live_pages import PrintableJson
 from savemode_cli.proxy.relay import Relay, request_id
 from savemode_cli.serving.connections import Connections
+from savemode_cli.serving.cycle import Cycle, cycle_of
 
 OWN_PATHS = b"/-/"
 
 _MOST_DIGITS = 9  # of a number in a query: more than needed, and few enough for Python to parse quickly
 _HANG_UP_GRACE_S = 0.05
 """
-How long an exchange runs before a task waits for a hang-up of its client, in seconds. The task costs time, and most
-shorter exchanges end before a client could leave.
+How long an exchange may go on whose client has left during an upload, in seconds: it then ends by itself, with a better
+reason.
 """
 
 
@@ -84,17 +85,18 @@ class Gateway:
             await RedirectResponse("/-/", 302)(scope, receive, send)
         else:
             self.requests += 1
-            await self._relay(scope, receive, send)
+            await self._relay(scope, receive)
 
-    async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _relay(self, scope: Scope, receive: Receive) -> None:
         judged = self.relay.judges(scope["method"], scope["raw_path"])
-        inbound = await _read(scope, receive, limit=MAX_BODY_BYTES if judged else 0)
+        cycle = cycle_of(receive)
+        inbound = await _read(cycle, limit=MAX_BODY_BYTES if judged else 0)
         if inbound is None:
             return
-        watch = _HangUp(receive, inbound)
+        watch = _HangUp(cycle, inbound)
         try:
             async with self.relay.admit(inbound) as out:
-                await _respond(out, send)
+                await _respond(out, cycle)
         except UpstreamUnreachable:
             # The head is sent, so the error can only be shown by an incomplete answer: returning before the last byte makes
             # the server close the connection, and the client sees that the answer is incomplete.
@@ -174,31 +176,36 @@ class _HangUp:
     Notices that the client has left, and cancels the exchange unless it should finish anyway.
     """
 
-    def __init__(self, receive: Receive, inbound: Inbound) -> None:
-        self._receive = receive
+    def __init__(self, cycle: Cycle, inbound: Inbound) -> None:
+        self._cycle = cycle
         self._inbound = inbound
-        self._upload = inbound.body if isinstance(inbound.body, _Upload) else None
         self._exchange = asyncio.current_task()
-        self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_HANG_UP_GRACE_S, self._begin)
+        self._later: asyncio.TimerHandle | None = None
+        self._upload = inbound.body if isinstance(inbound.body, _Upload) else None
+        if self._upload is not None:
+            self._upload.on_end = self._look_again
+        cycle.on_hang_up = self._cancel
 
     def stop(self) -> None:
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
+        """
+        The exchange is over.
+        """
+        self._cycle.on_hang_up = None
+        if self._later is not None:
+            self._later.cancel()
 
-    def _begin(self) -> None:
+    def _cancel(self) -> None:
         if self._upload is not None and not self._upload.done:
-            # Two readers of one request would take each other's messages, also after the answer has begun.
-            self._timer = asyncio.get_running_loop().call_later(_HANG_UP_GRACE_S, self._begin)
-            return
-        self._task = asyncio.get_running_loop().create_task(self._wait())
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+            return  # who reads the upload learns it from there
         if not self._inbound.finish_anyway and self._exchange is not None:
             self._exchange.cancel()
+
+    def _look_again(self) -> None:
+        """
+        The upload is over. If the client has left, who reads it gets a moment to end the exchange.
+        """
+        if self._cycle.disconnected:
+            self._later = asyncio.get_running_loop().call_later(_HANG_UP_GRACE_S, self._cancel)
 
 
 class _Upload:
@@ -206,63 +213,55 @@ class _Upload:
     A request body that is only forwarded, in the pieces in which it arrives.
     """
 
-    def __init__(self, first: list[bytes], receive: Receive) -> None:
+    def __init__(self, first: bytes, cycle: Cycle) -> None:
         self.inbound: Inbound | None = None
         self.done = False
+        self.on_end: Callable[[], None] = lambda: None
         self._first = first
-        self._receive = receive
+        self._cycle = cycle
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            for piece in self._first:
-                yield piece
+            yield self._first
             more = True
             while more:
-                message = await self._receive()
+                message = await self._cycle.receive()
                 if message["type"] == "http.disconnect":
                     if self.inbound is not None:
                         self.inbound.gone = True
                     raise ConnectionResetError("the client left before its body was complete")
-                more = message.get("more_body", False)
-                yield message.get("body", b"")
+                more = message["more_body"]
+                yield message["body"]
         finally:
             # This also runs if the upstream stops reading. From now on `_HangUp` must notice a hang-up.
             self.done = True
+            self.on_end()
 
 
-async def _read(scope: Scope, receive: Receive, *, limit: int) -> Inbound | None:
+async def _read(cycle: Cycle, *, limit: int) -> Inbound | None:
     """
     The request with its body: complete if the body has at most `limit` bytes, otherwise as a stream. None: the client
     left.
     """
-    pieces: list[bytes] = []
-    size = 0
-    body: bytes | _Upload
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if not message.get("more_body", False):
-            body = b"".join(pieces)
-            break
-        if size > limit:
-            body = _Upload(pieces, receive)
-            break
+    begin = await cycle.read(limit)
+    if begin is None:
+        return None
+    scope: Any = cycle.scope
+    body = _Upload(begin, cycle) if cycle.more_body else begin
     inbound = Inbound(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body)
     if isinstance(body, _Upload):
         body.inbound = inbound
     return inbound
 
 
-async def _respond(out: Outbound, send: Send) -> None:
+async def _respond(out: Outbound, cycle: Cycle) -> None:
     headers = out.headers
     if out.status in (204, 304):
         # Such an answer has no body. With a content-length, the server would wait for one.
         headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
-    start: Message = {"type": "http.response.start", "status": out.status, "headers": headers}
-    await send(start)
+    cycle.start(out.status, headers)
     async for chunk in out.chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+        cycle.write(chunk)
+        if cycle.flow.write_paused:
+            await cycle.drained()
+    cycle.finish()

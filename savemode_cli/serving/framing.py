@@ -6,11 +6,10 @@ specification that requires it.
 """
 
 import asyncio
-import sys
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class ParserCallbacks(Protocol):
@@ -39,6 +38,10 @@ class RequestParser:
         Args:
             protocol: receives the parts of each request.
         """
+        self.should_upgrade: Callable[[], bool]
+        self.should_keep_alive: Callable[[], bool]
+        self.get_method: Callable[[], bytes]
+        self.get_http_version: Callable[[], str]
         self._protocol = protocol
         self._parser = self._new_parser()
 
@@ -62,39 +65,13 @@ class RequestParser:
             else:
                 return
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parser, name)
-
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self._protocol)
         # uvicorn sets this too: bytes after a request with `connection: close` do not make that request invalid.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.should_upgrade, self.should_keep_alive = parser.should_upgrade, parser.should_keep_alive
+        self.get_method, self.get_http_version = parser.get_method, parser.get_http_version
         return parser
-
-
-class CloseDelimitedCycle(RequestResponseCycle):
-    """
-    The answer to an HTTP/1.0 client. HTTP/1.0 has no chunked encoding, so a body of unknown length ends when the
-    connection closes (RFC 9112, section 6.3).
-    """
-
-    _ends_with_connection = False
-
-    async def send(self, message: Any) -> None:
-        """
-        Send a part of the answer.
-        """
-        if message["type"] == "http.response.start":
-            names = {name.lower() for name, _ in message.get("headers", ())}
-            has_body = self.scope["method"] != "HEAD" and message["status"] not in (204, 304)
-            self._ends_with_connection = has_body and b"content-length" not in names
-            if self._ends_with_connection:
-                self.chunked_encoding = False
-        elif self._ends_with_connection:
-            # The parent class compares the number of bytes sent with this length.
-            body = message.get("body", b"")
-            self.expected_content_length = sys.maxsize if message.get("more_body", False) else len(body)
-        await super().send(message)
 
 
 class OneWriteTransport:
@@ -123,6 +100,15 @@ class OneWriteTransport:
             self._call_soon(self.flush)
         self.writes += 1
         self._buffers.append(data)
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        """
+        The same for several parts, which belong together.
+        """
+        if not self._buffers:
+            self._call_soon(self.flush)
+        self.writes += 1
+        self._buffers.extend(parts)
 
     def close(self) -> None:
         """

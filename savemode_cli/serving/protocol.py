@@ -7,13 +7,15 @@ Rule of this file: it frames messages and limits what a client can send; it does
 import asyncio
 import socket
 from typing import Any, Literal, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from savemode_cli.serving.access import MAX_HEAD_BYTES, rejected
 from savemode_cli.serving.connections import ClientTimeouts, Connections
-from savemode_cli.serving.framing import CloseDelimitedCycle, OneWriteTransport, RequestParser
+from savemode_cli.serving.cycle import Cycle
+from savemode_cli.serving.framing import OneWriteTransport, RequestParser
 
 TRANSPORT = "savemode.transport"
 """The name of the ASGI extension with which an application gets the transport of its connection."""
@@ -35,6 +37,9 @@ class Protocol(HttpToolsProtocol):
     error format.
     """
 
+    cycle: Cycle
+    """The latest request."""
+
     _receiving: Literal["head", "body"] | None = None
     """The part of a request that is not complete; None if no request is incomplete."""
 
@@ -49,7 +54,10 @@ class Protocol(HttpToolsProtocol):
     """
 
     _discarded_bytes = 0
-    _running: RequestResponseCycle | None = None
+    _answered_at = 0.0
+    """The time of the event loop at which the last answer was complete."""
+
+    _running: Cycle | None = None
     _upgrade_head: bytes | None = None
     _next_probe: float | None = None
     """
@@ -104,15 +112,6 @@ class Protocol(HttpToolsProtocol):
         if self._unframed_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(431, "the request's head or its trailers are too large")
             self._notify_hang_up()
-        elif (
-            self.idle_since == (0, self._last_data_at)
-            and self.cycle is not None
-            and self.timeout_keep_alive_task is None
-        ):
-            # The parent ignores empty lines between two requests (RFC 9112, section 2.2), but they stop its timer.
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """
@@ -137,9 +136,9 @@ class Protocol(HttpToolsProtocol):
         """
         The first byte of a request has come.
         """
-        super().on_message_begin()
-        # The simulated upstream uses it to break the connection when a script or a fault asks for that.
-        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
         self._receiving, self._began_at = "head", self._last_data_at
         self._discarded_bytes = 0
 
@@ -149,19 +148,63 @@ class Protocol(HttpToolsProtocol):
         already made.
         """
         if self._receiving == "head":
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """
         The head of a request is complete.
         """
-        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if self.parser.should_upgrade() and method != b"CONNECT":
             self._upgrade_head = self._head_without_upgrade()
             return
-        if self.parser.get_http_version() != "1.1":
-            self.expect_100_continue = False  # RFC 9110, section 10.1.1
-        super().on_headers_complete()
+        previous = self.cycle
+        self.cycle = Cycle(
+            scope=self._scope_of(method.decode("ascii"), version),
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=[],
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue and version == "1.1",  # RFC 9110, section 10.1.1
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
         self._receiving, self._unframed_bytes = "body", 0
+        if previous is None or previous.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            # A pipelined request: it waits until the answers before it are complete.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _scope_of(self, method: str, version: str) -> dict[str, Any]:
+        """
+        The head of the request, as ASGI has it.
+        """
+        target = httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": method,
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": target.path,
+            "query_string": target.query or b"",
+            "headers": self.headers,
+            # The simulated upstream uses it to break the connection when a script or a fault asks for that.
+            "extensions": {TRANSPORT: self.transport},
+        }
 
     def on_body(self, body: bytes) -> None:
         """
@@ -173,7 +216,7 @@ class Protocol(HttpToolsProtocol):
             if self._discarded_bytes > _MAX_DISCARDED_BYTES:
                 self.transport.close()
         else:
-            super().on_body(body)
+            self.cycle.add(body)
 
     def on_message_complete(self) -> None:
         """
@@ -181,7 +224,9 @@ class Protocol(HttpToolsProtocol):
         """
         if self._upgrade_head is None:
             self._receiving, self._unframed_bytes = None, 0
-            super().on_message_complete()
+            if not self.cycle.response_complete:
+                self.cycle.more_body = False
+                self.cycle.message_event.set()
 
     # Called by the answer.
 
@@ -189,8 +234,14 @@ class Protocol(HttpToolsProtocol):
         """
         The last byte of an answer is sent.
         """
-        super().on_response_complete()
-        if self._next_probe is not None and (self._running is None or self._running.response_complete):
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._answered_at = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._next_probe is not None:
             self.transport.close()
 
     # Called by `Connections`.
@@ -223,7 +274,9 @@ class Protocol(HttpToolsProtocol):
             return not waits_for_us and now - last_data_at > timeouts.body_s and self._time_out("the rest of the body")
         if rank == 1 or self.cycle is None:
             return now - self._began_at > timeouts.head_s and self._time_out("the request's head")
-        return False  # the parent class has a timer for kept-alive connections
+        if rank == 0 and now - max(last_data_at, self._answered_at) > self.timeout_keep_alive:
+            self.transport.close()  # the connection was kept alive, and its client has sent nothing more
+        return False
 
     def close_idle(self) -> None:
         """
@@ -276,8 +329,7 @@ class Protocol(HttpToolsProtocol):
         instead of the one that is being answered.
         """
         if self._running is not None and not self._running.response_complete:
-            self._running.disconnected = True
-            self._running.message_event.set()
+            self._running.hang_up()
 
     def take_head_without_upgrade(self) -> bytes | None:
         """
@@ -293,9 +345,8 @@ class Protocol(HttpToolsProtocol):
         self._refuse(400, msg)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        assert isinstance(cycle, Cycle)  # noqa: S101 - made by `on_headers_complete`
         self._running = cycle
-        if cycle.scope["http_version"] != "1.1":
-            cycle.__class__ = CloseDelimitedCycle
         super()._start_asgi_task(cycle, app)
 
     def _head_without_upgrade(self) -> bytes:
