@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
 
+from msgspec import Struct
+
 from savemode_cli.core.budget.charge import Ending
 from savemode_cli.core.exchange.observed import Content
 from savemode_cli.core.upgrade.rules import DIAGNOSE
@@ -165,8 +167,7 @@ def _diagnosis(meter: UsageMeter, upgrade: Upgrade) -> CacheDiagnosis | None:
     return CacheDiagnosis(NO_DIVERGENCE) if named else None
 
 
-@dataclass(frozen=True, slots=True)
-class Outbound:
+class Outbound(Struct, frozen=True):
     """
     The head of the answer, and its body as it arrives.
     """
@@ -190,20 +191,42 @@ async def once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-async def counted(pieces: Pieces, answer: AnswerInProgress) -> AsyncIterator[bytes]:
+class CountedPieces:
     """
     The pieces of an answer. They are counted and metered, and recorded if the user asked for it.
     """
-    meter, bodies = answer.meter, answer.bodies
-    async for chunk in pieces:
+
+    __slots__ = ("_answer", "_pieces")
+
+    def __init__(self, pieces: Pieces, answer: AnswerInProgress) -> None:
+        """
+        Args:
+            pieces: the pieces, as they arrive.
+            answer: counts them.
+        """
+        self._pieces = aiter(pieces)
+        self._answer = answer
+
+    def __aiter__(self) -> "CountedPieces":
+        """
+        The pieces can be read once.
+        """
+        return self
+
+    async def __anext__(self) -> bytes:
+        """
+        The next piece.
+        """
+        chunk = await anext(self._pieces)
+        answer = self._answer
         answer.response_bytes += len(chunk)
-        if meter is not None:
-            meter.feed(chunk)
-            if answer.first_token_ms is None and meter.emitted_chars:
+        if answer.meter is not None:
+            answer.meter.feed(chunk)
+            if answer.first_token_ms is None and answer.meter.emitted_chars:
                 answer.first_token_ms = answer.elapsed_ms()
-        if bodies is not None:
-            bodies.add(chunk, answer.response_bytes)
-        yield chunk
+        if answer.bodies is not None:
+            answer.bodies.add(chunk, answer.response_bytes)
+        return chunk
 
 
 async def read_error(answer: UpstreamAnswer) -> bytes | None:

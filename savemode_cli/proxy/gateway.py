@@ -8,6 +8,7 @@ happens to them. The hot path is a plain ASGI function; Starlette serves the pro
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -95,8 +96,7 @@ class Gateway:
             return
         watch = _HangUp(cycle, inbound)
         try:
-            async with self.relay.admit(inbound) as out:
-                await _respond(out, cycle)
+            await self.relay.admit(inbound, partial(_respond, cycle))
         except UpstreamUnreachable:
             # The head is sent, so the error can only be shown by an incomplete answer: returning before the last byte makes
             # the server close the connection, and the client sees that the answer is incomplete.
@@ -254,7 +254,7 @@ async def _read(cycle: Cycle, *, limit: int) -> Inbound | None:
     return inbound
 
 
-async def _respond(out: Outbound, cycle: Cycle) -> None:
+async def _respond(cycle: Cycle, out: Outbound) -> None:
     headers = out.headers
     if out.status in (204, 304):
         # Such an answer has no body. With a content-length, the server would wait for one.

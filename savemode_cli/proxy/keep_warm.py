@@ -27,6 +27,7 @@ from savemode_cli.core.upgrade.policy import PING_AFTER
 from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.models import is_cloud_model
 from savemode_cli.core.wire.usage import Tokens, Usage
+from savemode_cli.proxy.answer import Outbound
 from savemode_cli.proxy.call import CallInProgress, Inbound
 from savemode_cli.proxy.progress import ExchangeInProgress
 
@@ -286,9 +287,7 @@ class KeepWarm:
         inbound = lane.inbound
         again = Inbound(inbound.method, inbound.raw_path, inbound.query, inbound.headers, lane.body, keep_warm=True)
         try:
-            async with self._relay.admit(again) as out:
-                async for _ in out.chunks:
-                    pass
+            await self._relay.admit(again, _discard)
         except Exception as error:  # noqa: BLE001 - it is recorded, and the next pause is another one
             self._relay.tell_failure(error)
         finally:
@@ -318,3 +317,11 @@ class KeepWarm:
 
     def _of(self, person: str) -> Pauses:
         return self._pauses.setdefault(person, Pauses())
+
+
+async def _discard(out: Outbound) -> None:
+    """
+    Read an answer that no client waits for.
+    """
+    async for _ in out.chunks:
+        pass

@@ -6,8 +6,8 @@ products or flags: it calls the core, moves bytes, and remembers the core's resu
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -33,9 +33,9 @@ from savemode_cli.core.wire.meter import UsageMeter
 from savemode_cli.core.wire.route import Route, check_spelling, read_route
 from savemode_cli.proxy.answer import (
     AnswerInProgress,
+    CountedPieces,
     Outbound,
     RecordedBodies,
-    counted,
     decoded,
     own_answer,
     read_error,
@@ -152,10 +152,16 @@ class Relay:
         """
         return gate(flags, self._env_value(), debug=self.settings.debug, save=self.settings.save)
 
-    @asynccontextmanager
-    async def admit(self, inbound: Inbound) -> AsyncIterator[Outbound]:
+    async def admit(self, inbound: Inbound, respond: Callable[[Outbound], Awaitable[None]]) -> None:
         """
-        Judge and forward a request, and yield the answer. Every exchange is recorded once, as soon as it is charged.
+        Judge and forward a request, and pass the answer on. Every exchange is recorded once, as soon as it is charged.
+
+        Args:
+            inbound: the request.
+            respond: called once with the answer; returns when the client has it.
+
+        Raises:
+            UpstreamUnreachable: the answer ended early.
         """
         now = self.now()
         call = CallInProgress(request_id(now), now, inbound, _size(inbound))
@@ -188,7 +194,7 @@ class Relay:
             except Exception as error:  # noqa: BLE001 - any error
                 # A bug in savemode: the client still gets an error that it can read, and no traceback with content.
                 out = await self._fail(exchange, error)
-            yield out
+            await respond(out)
         except asyncio.CancelledError:
             answer.end("client_gone")
             raise
@@ -300,7 +306,7 @@ class Relay:
                 encoding = header_value(headers, b"content-encoding").decode("latin-1")
                 answer.meter = UsageMeter(content_encoding=encoding)
         own = [(name, value) for name, value in forwardable(headers) if not name.lower().startswith(BUDGET_PREFIX)]
-        return Outbound(response.status, own + exchange.bill.headers, counted(response.pieces, answer))
+        return Outbound(response.status, own + exchange.bill.headers, CountedPieces(response.pieces, answer))
 
     async def _turn_away(self, exchange: ExchangeInProgress, error: BadHeader) -> Outbound:
         inbound = exchange.call.inbound
@@ -325,7 +331,7 @@ class Relay:
         if not bill.headers:
             bill.headers = (await self.till.look(None, (), call.started_at)).headers()
         out = own_answer(status, error_body(api_type, message, call.id), call.id)
-        return replace(out, headers=out.headers + bill.headers)
+        return Outbound(out.status, out.headers + bill.headers, out.chunks)
 
     async def _finish(self, exchange: ExchangeInProgress, response: UpstreamAnswer | None) -> None:
         try:

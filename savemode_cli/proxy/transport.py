@@ -10,7 +10,6 @@ bodies, and requests through an HTTP proxy.
 
 import io
 import ssl
-from collections.abc import AsyncIterator
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -244,15 +243,19 @@ class _Body:
         self._content = content
         self._closed = closed
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        content = self._content
+    def __aiter__(self) -> "_Body":
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            while chunk := await content.readany():
-                yield chunk
+            chunk = await self._content.readany()
         except TimeoutError as error:
             raise UpstreamTimeout("the upstream stopped sending in the middle of its answer") from error
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamUnreachable(f"the upstream's answer ended early: {reason(error)}") from error
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
     async def aclose(self) -> None:
         # After a complete answer, the connection is already back in the pool. Otherwise it is closed, and so the upstream
