@@ -17,6 +17,7 @@ from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.ledgers import connected_ledger
 from savemode_cli.proxy.reservation import Reservation
 from savemode_cli.proxy.till import Till
+from tests.benchmarks.overshoot import overshoot
 from tests.builders import a_call_in_progress, a_price
 from tests.proxy.test_pricing_memory import Meter
 from tests.support.remote import opened
@@ -125,3 +126,15 @@ def test_three_proxies_are_one(server: str, rule: str) -> None:
         assert len(ledger.charges()) == len(first) + len(later)
     assert balance.settled_nusd > CAP_NUSD - held_nusd
     assert balance.settled_nusd <= (CAP_NUSD if rule == "strict" else CAP_NUSD + held_nusd)
+
+
+def test_two_proxies_over_http() -> None:
+    """
+    What `docs/team.md` shows, with two processes: the cap of both is one.
+    """
+    url = shared_redis().url(new_name())
+    row = asyncio.run(overshoot(url, "strict", proxies=2, streams=6, cap="0.008"))
+
+    assert 0 < row.first < 6
+    assert row.first < row.all
+    assert row.cap_nusd - 2_600_000 < row.spent_nusd <= row.cap_nusd
