@@ -38,6 +38,7 @@ def test_codes_are_stable_and_distinct() -> None:
         "LedgerBusy": "ledger_busy",
         "CaptureUnavailable": "capture_unavailable",
         "CaptureTooNew": "capture_too_new",
+        "ServiceUnavailable": "service_unavailable",
         "BadHeader": "bad_header",
         "BodyTooLarge": "body_too_large",
         "UnknownModel": "unknown_model",
