@@ -214,7 +214,7 @@ def compose(
     )
     access = AccessPolicy(hosts, any_address=settings.allow_remote, token=settings.access_token, tokens=settings.tokens)
     parts: list[Part] = [part for part in (flags, keep_warm) if part is not None]
-    connections = Connections(announce=announce)
+    connections = Connections(announce=announce, incoming_mb=settings.incoming_mb)
     gateway = _gateway(relay, recent, watch, sinks, parts, pages, connections)
     server = Server(
         gateway,

@@ -29,6 +29,7 @@ from savemode_cli.proxy.live_pages import PrintableJson
 from savemode_cli.proxy.relay import Relay, request_id
 from savemode_cli.serving.connections import Connections
 from savemode_cli.serving.cycle import Cycle, cycle_of
+from savemode_cli.serving.incoming import IncomingBodies
 
 OWN_PATHS = b"/-/"
 
@@ -91,7 +92,7 @@ class Gateway:
     async def _relay(self, scope: Scope, receive: Receive) -> None:
         judged = self.relay.judges(scope["method"], scope["raw_path"])
         cycle = cycle_of(receive)
-        inbound = await _read(cycle, limit=MAX_BODY_BYTES if judged else 0)
+        inbound = await _read(cycle, self._connections.bodies, limit=MAX_BODY_BYTES if judged else 0)
         if inbound is None:
             return
         watch = _HangUp(cycle, inbound)
@@ -127,6 +128,7 @@ class Gateway:
                 "requests": self.requests,
                 "in_flight": relay.in_flight,
                 "connections": self._connections.to_json(),
+                "incoming_bodies": self._connections.bodies.to_json(),
                 "ledger": condition.trouble or "ok",
                 "unwritten": {"calls": condition.unwritten_calls, "nusd": condition.unwritten_nusd},
                 "budgets": budgets,
@@ -238,12 +240,12 @@ class _Upload:
             self.on_end()
 
 
-async def _read(cycle: Cycle, *, limit: int) -> Inbound | None:
+async def _read(cycle: Cycle, incoming: IncomingBodies, *, limit: int) -> Inbound | None:
     """
     The request with its body: complete if the body has at most `limit` bytes, otherwise as a stream. None: the client
-    left.
+    left, or the body was refused because it came too slowly.
     """
-    begin = await cycle.read(limit)
+    begin = await (_counted(cycle, incoming, limit) if cycle.more_body else cycle.read(limit))
     if begin is None:
         return None
     scope: Any = cycle.scope
@@ -252,6 +254,20 @@ async def _read(cycle: Cycle, *, limit: int) -> Inbound | None:
     if isinstance(body, _Upload):
         body.inbound = inbound
     return inbound
+
+
+async def _counted(cycle: Cycle, incoming: IncomingBodies, limit: int) -> bytes | None:
+    """
+    See `Cycle.read`. Until the body is complete, its bytes count as those of an incomplete one.
+    """
+    body = incoming.begin(cycle.refuse)
+    cycle.on_piece = body.add
+    try:
+        body.add(cycle.waiting_bytes)
+        return await cycle.read(limit)
+    finally:
+        cycle.on_piece = None
+        body.end()
 
 
 async def _respond(cycle: Cycle, out: Outbound) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from savemode_cli.serving.incoming import DEFAULT_MB, IncomingBodies
+
 MAX_CONNECTIONS = 8_192
 """
 The most connections that a server keeps open, even if more files may be open. 8,192 idle ones use about 100 MB of memory.
@@ -78,6 +80,7 @@ class Connections:
         limit: int = MAX_CONNECTIONS,
         timeouts: ClientTimeouts | None = None,
         announce: Callable[[str, str], None] = lambda _event, _text: None,
+        incoming_mb: int = DEFAULT_MB,
     ) -> None:
         """
         Args:
@@ -85,7 +88,9 @@ class Connections:
             timeouts: how long the server waits for clients.
             announce: receives an event and a text when the server first closes idle connections, and when it first
                 refuses a new one.
+            incoming_mb: see `IncomingBodies`.
         """
+        self.bodies = IncomingBodies(incoming_mb, announce)
         self.limit = limit
         self.timeouts = timeouts or ClientTimeouts()
         self._announce = announce

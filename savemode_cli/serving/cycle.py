@@ -27,9 +27,13 @@ class Cycle(RequestResponseCycle):
 
     Attributes:
         on_hang_up: called when the client leaves before the answer is complete; None if nobody wants to know.
+        on_piece: called with the size of each piece of the body that comes; None if nobody wants to know.
+        refuse: refuses the request while its body is not complete, for the reason given. The connection ends.
     """
 
     on_hang_up: Callable[[], None] | None = None
+    on_piece: Callable[[int], None] | None = None
+    refuse: Callable[[str], None]
 
     def __init__(self, **options: Any) -> None:
         """
@@ -37,7 +41,7 @@ class Cycle(RequestResponseCycle):
             options: the arguments of the parent class.
         """
         super().__init__(**options)
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
         self._size = 0
         self._most_bytes = HIGH_WATER_LIMIT
         self._length: int | None = 0
@@ -48,8 +52,14 @@ class Cycle(RequestResponseCycle):
         """
         A piece of the body has come. The client is not read further while enough is waiting.
         """
-        self._pieces.append(piece)
+        # One buffer behind the first piece: a body that comes byte by byte would otherwise take 40 times its size.
+        if len(self._pieces) < 2:
+            self._pieces.append(bytearray(piece) if self._pieces else piece)
+        else:
+            self._pieces[1] += piece
         self._size += len(piece)
+        if self.on_piece is not None:
+            self.on_piece(len(piece))
         if self._size > self._most_bytes:
             self.flow.pause_reading()
         self.message_event.set()
@@ -96,9 +106,16 @@ class Cycle(RequestResponseCycle):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
 
+    @property
+    def waiting_bytes(self) -> int:
+        """
+        How many bytes of the body have come that nobody has taken.
+        """
+        return self._size
+
     def _taken(self) -> bytes:
         pieces, self._pieces, self._size = self._pieces, [], 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     def hang_up(self) -> None:
         """

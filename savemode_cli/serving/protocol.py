@@ -175,6 +175,7 @@ class Protocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        self.cycle.refuse = self.refuse_body
         self._receiving, self._unframed_bytes = "body", 0
         if previous is None or previous.response_complete:
             self._start_asgi_task(self.cycle, self.app)
@@ -283,6 +284,19 @@ class Protocol(HttpToolsProtocol):
         See `Connection`.
         """
         self.transport.close()
+        self._notify_hang_up()
+
+    def refuse_body(self, why: str) -> None:
+        """
+        Refuse the request whose body is being received. The connection ends.
+
+        Args:
+            why: the reason, for the client.
+        """
+        if self._receiving == "body" and (self._running is None or not self._running.response_started):
+            self._refuse(503, why, "overloaded_error")
+        else:
+            self.transport.close()
         self._notify_hang_up()
 
     def _time_out(self, what: str) -> bool:

@@ -445,6 +445,7 @@ def test_health(upstream: Upstream, proxy: RunningProxy) -> None:
         "requests": 1,
         "in_flight": 0,
         "ledger": "ok",
+        "incoming_bodies": {"open": 0, "bytes": 0, "most_mb": 512, "refused": 0},
         "unwritten": {"calls": 0, "nusd": 0},
         "budgets": [],
         "caps": [],

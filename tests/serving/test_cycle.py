@@ -203,6 +203,27 @@ def test_body(pieces: list[bytes], limit: int, body: bytes, more: bool) -> None:
     assert sent.data == b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+def test_body_of_many_pieces_is_one_buffer() -> None:
+    """
+    A piece of one byte would otherwise take 40.
+    """
+
+    async def pieces(sent: Sent) -> tuple[int, bytes | None]:
+        cycle = a_cycle(sent)
+        sizes: list[int] = []
+        cycle.on_piece = sizes.append
+        for number in range(1000):
+            cycle.add(bytes([number % 256]))
+        cycle.more_body = False
+        assert sizes == [1] * 1000
+        assert cycle.waiting_bytes == 1000
+        return len(cycle._pieces), await cycle.read(1000)
+
+    (kept, body), _ = run(pieces)
+
+    assert (kept, body) == (2, bytes(number % 256 for number in range(1000)))
+
+
 def test_hang_up() -> None:
     """
     Whoever waits for the body or for the answer's end learns that the client has left, and nothing more is written.

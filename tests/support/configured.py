@@ -31,6 +31,7 @@ VALUES: Mapping[str, tuple[str, str, Any]] = {
     "upstream": ("https://host:8/a/", '"https://host:8/a/"', "https://host:8/a"),
     "forward_posthog_headers": ("true", "true", True),
     "connect_timeout_s": ("1.5", "1.5", 1.5),
+    "incoming_mb": ("64", "64", 64),
     "read_timeout_s": ("7", "7", 7.0),
     "grace_s": ("3", "3", 3.0),
     "allow_remote": ("TRUE", "true", True),

@@ -66,6 +66,14 @@ class AddressOptions:
         help="How many seconds the upstream may send nothing. After that the answer is 504.",
         effect="how long the upstream may send nothing",
     )
+    incoming_mb: int = option(
+        512,
+        values.count,
+        metavar="MB",
+        help="How many megabytes of unfinished request bodies are kept in memory; beyond that the slowest are refused. "
+        "0 for no limit.",
+        effect="how many megabytes of unfinished request bodies are kept in memory",
+    )
     grace_s: float = option(
         30.0,
         values.seconds,
