@@ -21,6 +21,12 @@ MAX_CHUNK_BYTES = 64 * 1024
 MIN_GROUP, MAX_GROUP = 8, 128
 """The smallest and the largest number of chunks in a group."""
 
+_SEARCHED_BYTES = 64 * 1024
+"""How many bytes one search reads at most."""
+
+_OVERLAP_BYTES = 1024
+"""How many bytes of a part are searched again with the next one, because a place may be at the edge."""
+
 _SEAM = re.compile(rb'\}(?:,\s*\{\s*"|\s*\]\s*(?:\}|,\s*"))')
 _KEY = b'"cache_control"'
 _VALUE = re.compile(rb"\s*:\s*(?:\{[^{}]{0,200}\}|null)")
@@ -69,13 +75,28 @@ def _cuts(body: bytes, floor: int) -> Iterator[tuple[int, bool]]:
     before `floor`, so the time stays linear even for a megabyte of braces.
     """
     for start, end in [*_breakpoints(body, floor), (len(body), len(body))]:
-        for seam in _SEAM.finditer(body, floor, start):
+        for seam in _seams(body, floor, start):
             yield _before(body, seam.start(), floor, _CLOSING), False
             floor = seam.end() - 1
         yield _before(body, start, floor, _CLOSING), False
         yield start, True
         yield end, True
         floor = end
+
+
+def _seams(body: bytes, start: int, end: int) -> Iterator["re.Match[bytes]"]:
+    """
+    The places between objects. Each search is over a part of the body: one search holds the interpreter's lock, and a body of
+    31 MB without a single place would stop all other threads for a second. Of a place with more than `_OVERLAP_BYTES` of white
+    space in it, which no client writes, a cut may be missed.
+    """
+    at = start
+    while at < end:
+        stop = min(at + _SEARCHED_BYTES, end)
+        for seam in _SEAM.finditer(body, at, stop):
+            yield seam
+            at = seam.end()
+        at = end if stop == end else max(at, stop - _OVERLAP_BYTES)
 
 
 def _breakpoints(body: bytes, floor: int) -> Iterator[tuple[int, int]]:

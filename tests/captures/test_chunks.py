@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from savemode_cli.captures import chunks as module
+from savemode_cli.captures.chunks import _SEAM as SEAM
 from savemode_cli.captures.chunks import MAX_CHUNK_BYTES, MAX_GROUP, MIN_CHUNK_BYTES, MIN_GROUP, chunks, groups
 from tests.benchmarks.bodies import agent_body, tiny_blocks_body
 
@@ -133,6 +135,29 @@ def test_many_braces_take_linear_time() -> None:
     body = b"}]" * 500_000
 
     assert b"".join(chunks(body)) == body
+
+
+@pytest.mark.parametrize("tail", [b"", b'"'])
+def test_no_search_reads_more_than_a_part(monkeypatch: pytest.MonkeyPatch, tail: bytes) -> None:
+    """
+    One search would hold the interpreter's lock for as long as a body without a place to cut is. The cuts are the same.
+    """
+    body = b"[" + b"{}," * 2_000 + b'{"a":{"b":1}},{"c":2}' + b" " * 300 + b"," * 900 + b'{"d":3}, {' + tail
+    whole = chunks(body)
+    read: list[int] = []
+
+    class Counted:
+        def finditer(self, text: bytes, start: int, end: int) -> Any:
+            read.append(end - start)
+            return SEAM.finditer(text, start, end)
+
+    monkeypatch.setattr(module, "_SEAM", Counted())
+    for size in (200, 777):
+        monkeypatch.setattr(module, "_SEARCHED_BYTES", size)
+        monkeypatch.setattr(module, "_OVERLAP_BYTES", 20)
+        assert chunks(body) == whole
+        assert max(read) <= size
+        read.clear()
 
 
 @given(st.lists(st.integers(1, 10_000), max_size=600))

@@ -35,6 +35,12 @@ How many characters identify a credential that was cut off: the length of `sk-an
 begin.
 """
 
+_SEARCHED_BYTES = 256 * 1024
+"""
+How many bytes one search reads, about. A search holds the interpreter's lock, and a body of 31 MB would stop all other threads
+for a tenth of a second or more.
+"""
+
 _SHORTEST_IN_ERROR = 8
 _PREFIX = 12
 """
@@ -73,13 +79,13 @@ class Credentials:
                 Anthropic's form are masked too.
         """
         wanted = [one for one in self.secrets if in_error or _is_certain(one)]
-        forms = [form for secret in wanted for form in _forms(secret) if form in text]
+        forms = [form for secret in wanted for form in _forms(secret) if _is_in(form, text)]
         if in_error:
             starts = {one[:_PREFIX] for one in wanted if len(one) > _PREFIX}
             pattern = b"|".join([*map(re.escape, forms), *(re.escape(one) + _REST for one in starts), _ANTHROPIC_KEY])
         else:
             pattern = b"|".join(map(re.escape, forms))
-        return re.sub(pattern, _asterisks, text) if pattern else text
+        return _asterisked(re.compile(pattern), text, max(map(len, [*forms, b"x" * _PREFIX]))) if pattern else text
 
     def masked_text(self, text: str, *, in_error: bool) -> str:
         """
@@ -164,8 +170,36 @@ def _forms(secret: bytes) -> set[bytes]:
     }
 
 
-def _asterisks(match: "re.Match[bytes]") -> bytes:
-    return b"*" * len(match[0])
+def _is_in(form: bytes, text: bytes) -> bool:
+    """
+    `form in text`, part by part.
+    """
+    step = max(_SEARCHED_BYTES, len(form))
+    return any(text.find(form, at, at + step + len(form)) >= 0 for at in range(0, len(text) or 1, step))
+
+
+def _asterisked(pattern: "re.Pattern[bytes]", text: bytes, longest: int) -> bytes:
+    """
+    Each match of a pattern replaced by asterisks, part by part.
+
+    Args:
+        pattern: what is replaced. Whether it matches at a place is decided by `longest` bytes; it may go on behind them.
+        text: where.
+        longest: see `pattern`.
+    """
+    pieces: list[bytes] = []
+    done = at = 0
+    while at < len(text):
+        stop = min(at + _SEARCHED_BYTES + 2 * longest, len(text))
+        match = pattern.search(text, at, stop)
+        if match is None or (stop < len(text) and match.start() > stop - longest):
+            # A match that begins near the edge is found again, with what follows.
+            at = len(text) if stop == len(text) else stop - longest
+            continue
+        whole = pattern.match(text, match.start()) or match
+        pieces += (text[done : whole.start()], b"*" * len(whole[0]))
+        done = at = whole.end()
+    return b"".join([*pieces, text[done:]]) if pieces else text
 
 
 def _longest_first(secret: bytes) -> tuple[int, bytes]:

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from savemode_cli.core.exchange import credentials as module
 from savemode_cli.core.exchange.capture import capture_of
 from savemode_cli.core.exchange.credentials import Credentials, without_credentials
 from savemode_cli.core.exchange.observed import Content, Observed
 from tests.builders import an_exchange
+from tests.support.examples import examples
 
 KEY = b"sk-ant-api03-Abc123_def-456"
 TOKEN = b"gateway/token+of=somebody"
@@ -68,6 +70,24 @@ def test_no_length_changes_and_no_credential_stays(noise: bytes, planted: list[b
     assert len(masked) == len(text)
     assert not any(one in masked for one in (KEY, TOKEN))
     assert FOUND.masked(masked, in_error=in_error) == masked
+
+
+@examples(100)
+@given(
+    st.lists(st.sampled_from([KEY, KEY[:15], TOKEN, TOKEN[:12], b"sk-ant-abcd" + b"e" * 70, b" ", b"sk-", b"xyz" * 9])),
+    st.integers(1, 90),
+    st.booleans(),
+)
+def test_part_by_part_is_the_same_as_at_once(pieces: list[bytes], size: int, in_error: bool) -> None:
+    """
+    Wherever the edge of a part is; no search holds the interpreter's lock for as long as a whole body takes.
+    """
+    text = b"".join(pieces)
+    with pytest.MonkeyPatch.context() as patched:
+        at_once = FOUND.masked(text, in_error=in_error)
+        patched.setattr(module, "_SEARCHED_BYTES", size)
+
+        assert FOUND.masked(text, in_error=in_error) == at_once
 
 
 def test_a_text_without_a_credential_is_the_same_object() -> None:
