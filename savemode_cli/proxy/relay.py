@@ -8,7 +8,6 @@ products or flags: it calls the core, moves bytes, and remembers the core's resu
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from time import perf_counter
@@ -225,7 +224,7 @@ class Relay:
         caller = known.caller
         if self._flags is not None and route.kind == "messages":
             flags = flags_in_force(caller.flags, await self._flags(caller), debug=settings.debug)
-            caller = replace(caller, flags=flags)
+            caller = with_fields(caller, flags=flags)
         call.caller = caller
         call.trace_id, call.session = caller.trace_id, caller.session_id
         state = self.gate(caller.flags)

@@ -20,7 +20,7 @@ from savemode_cli.core.upgrade.policy import Policy
 from savemode_cli.core.upgrade.rules import DIAGNOSE
 from savemode_cli.core.upgrade.transform import transform
 from savemode_cli.core.upgrade.upgrade import Upgrade
-from savemode_cli.core.wire.caller import conversation_key, session_key, trace_id
+from savemode_cli.core.wire.caller import session_and_conversation, trace_id
 from savemode_cli.core.wire.diagnostics import blames_diagnostics
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.messages import blames_cache_control
@@ -91,11 +91,10 @@ class Upgrading:
             return Upgrade(gate, skips=(ENCODED,))
         known, call.beginning = await facts(body, self.bodies)
         inbound.finish_anyway = not known.stream
-        call.session = session_key(call.caller, known)
-        call.conversation = conversation_key(call.caller, known)
+        call.session, call.conversation = session_and_conversation(call.caller, known)
         call.trace_id = trace_id(call.caller, known.user_id, _fresh_trace)
         # The opening of a conversation may be long, and the answer may take minutes.
-        call.facts = replace(known, opening=())
+        call.facts = with_fields(known, opening=())
         if self._keep_warm is not None:
             if inbound.keep_warm:  # it is sent as the request was sent whose cache it keeps warm
                 return Upgrade(gate, trial=self._keep_warm.trial_of(call))

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as with_fields
 
 from savemode_cli.core.budget.admission import Allowed, Balance, Decision, Hold, Refused
 from savemode_cli.core.budget.budget import Budget, Limit, limit_of
@@ -662,7 +663,7 @@ def test_every_text_is_a_key_of_its_own(ledger: Ledger, together: bool) -> None:
     settles = [Settle(one.hold.id, 1000, "reported", NOW, keys=one.hold.keys) for one in reserves[1:]]
     for bills in [settles] if together else [[one] for one in settles]:
         assert [*ledger.post(bills, ()).settled] == ["charged"] * len(bills)
-    refused = [Reserve(replace(one.hold, id=f"again {one.hold.id}"), one.limits, NOW) for one in reserves]
+    refused = [Reserve(with_fields(one.hold, id=f"again {one.hold.id}"), one.limits, NOW) for one in reserves]
     decisions = ledger.post((), refused).decisions
     assert [isinstance(decision, Allowed) for decision in decisions] == [True] + [False] * (len(names) - 1)
 
@@ -803,7 +804,7 @@ HOLDS = st.lists(st.sampled_from(LIMITS), min_size=1, max_size=3, unique=True).f
 BASES = st.sampled_from(["reported", "estimated", "held", "none"])
 SETTLES = st.builds(
     lambda hold_id, nusd, basis, now, keys, hold: Settle(
-        hold_id, nusd, basis, now, keys, None if hold is None else replace(hold[0], id=hold_id)
+        hold_id, nusd, basis, now, keys, None if hold is None else with_fields(hold[0], id=hold_id)
     ),
     IDS,
     AMOUNTS,

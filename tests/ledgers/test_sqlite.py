@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as with_fields
 
 from savemode_cli import database
 from savemode_cli.core.budget.admission import Allowed, Balance, Hold
@@ -27,7 +28,6 @@ from savemode_cli.ledgers import sqlite_file
 from savemode_cli.ledgers.sqlite import SqliteLedger
 from savemode_cli.ledgers.sqlite_file import APPLICATION_ID, MIGRATIONS
 from tests.ledgers.worker import NOW
-from tests.support.values import replace
 
 LIMIT = limit_of(Budget("b", 1000), "", NOW)
 
@@ -399,7 +399,7 @@ def test_abandoned_holds_cost_a_request_nothing(ledger: SqliteLedger) -> None:
     alone = instructions()
     hold = Hold("abandoned", (LIMIT.key,), 0, NOW - timedelta(minutes=10))
     for first in range(0, 2_000, 500):
-        ledger.post((), [Reserve(replace(hold, id=f"a{n}"), (), NOW) for n in range(first, first + 500)])
+        ledger.post((), [Reserve(with_fields(hold, id=f"a{n}"), (), NOW) for n in range(first, first + 500)])
 
     assert len(ledger.holds(NOW)) == 2_000
     assert instructions() < 1.5 * alone

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as with_fields
 
 from savemode_cli.core.budget.admission import Allowed, Hold
 from savemode_cli.core.budget.charge import Ending, Settlement
@@ -81,7 +82,7 @@ class Office:
         The bill of one that was held at 360,000, and took seven seconds.
         """
         quote = self.quote(known, **more)
-        quote = replace(quote, call=replace(quote.call, started_at=NOW + later))
+        quote = with_fields(quote, call=replace(quote.call, started_at=NOW + later))
         allowed = Allowed(Hold("h", ("k",), 360_000, LATER + later), None)
         return self.prices.invoice(reservation_of(quote, allowed), ending, meter, edits, LATER + later)
 

@@ -8,10 +8,10 @@ import threading
 import time
 from asyncio import StreamWriter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from savemode_cli.core.upgrade.gate import FLAG
 from savemode_cli.core.wire.caller import Caller, read_caller

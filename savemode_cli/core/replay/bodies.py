@@ -14,9 +14,11 @@ reach is a first one and is not graded. The prediction is the model's: it uses p
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
+
+from msgspec.structs import replace as with_fields
 
 from savemode_cli.core.cache.lifetimes import GRACE, LIFETIMES, Lifetime
 from savemode_cli.core.cache.model import Lookup, PromptCache
@@ -100,7 +102,7 @@ def caller_of(call: Call, product: str, products: Products) -> Caller:
         caller = read_caller(call.headers, route_product, products)
     except BadHeader:
         caller = read_caller((), route_product, products)
-    return replace(caller, oauth=True) if call.subscription else caller
+    return with_fields(caller, oauth=True) if call.subscription else caller
 
 
 def _transformed(call: Call, policy: Policy, caller: Caller, known: Facts) -> Transformed:

@@ -8,15 +8,14 @@ must not follow a 5-minute one.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from savemode_cli.core.upgrade.edits import ABSENT, Edit, RuleInput, RuleOutput, Skip, upgrades
 from savemode_cli.core.upgrade.policy import Policy
 from savemode_cli.core.upgrade.rules import CACHE_TTL
-from savemode_cli.core.wire.breakpoints import Breakpoint
+from savemode_cli.core.wire.breakpoints import PLAIN_MARKER, Breakpoint
 from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.messages import ONE_HOUR, TTL, Path, dotted, order_errors
@@ -189,20 +188,32 @@ def _upgrade_compat(known: Facts) -> RuleOutput:
 def _add_one_hour(one: Breakpoint) -> Edit:
     assert one.text is not None  # noqa: S101 - a bare marker always has its place
     assert one.start is not None  # noqa: S101
-    inner = one.text[:-1].rstrip(b" \t\r\n")
-    inserted = b',"ttl":"1h"' if b'": ' not in inner else b', "ttl": "1h"'
+    length, inserted, was, becomes = _PLAIN_CHANGE if one.text == PLAIN_MARKER else _change(one.text)
     return Edit(
         path=(*one.control_path, TTL),
         before=ABSENT,
         after=ONE_HOUR,
         rule=CACHE_TTL,
         why="a bare breakpoint lives 5 minutes; 1h keeps it through a pause",
-        at=one.start + len(inner),
+        at=one.start + length,
         removed=b"",
         inserted=inserted,
-        was=one.text.decode("utf-8", "replace"),
-        becomes=(inner + inserted + one.text[len(inner) :]).decode("utf-8", "replace"),
+        was=was,
+        becomes=becomes,
     )
+
+
+def _change(text: bytes) -> tuple[int, bytes, str, str]:
+    """
+    Where in a bare marker the TTL is inserted, what is inserted, and the marker before and after it.
+    """
+    inner = text[:-1].rstrip(b" \t\r\n")
+    inserted = b',"ttl":"1h"' if b'": ' not in inner else b', "ttl": "1h"'
+    becomes = inner + inserted + text[len(inner) :]
+    return len(inner), inserted, text.decode("utf-8", "replace"), becomes.decode("utf-8", "replace")
+
+
+_PLAIN_CHANGE = _change(PLAIN_MARKER)
 
 
 def _order_kept(known: Facts, edits: Sequence[Edit]) -> bool:
@@ -215,8 +226,7 @@ def _skip(path: Path, code: str, why: str) -> Skip:
     return Skip(CACHE_TTL, path, code, why)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True, gc=False):
     """
     Whether the breakpoints of a session are upgraded, and when that last took effect.
     """

@@ -5,7 +5,6 @@ Rule of this file: applying and reverting edits gives back the original bytes.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from msgspec import UNSET, Struct
@@ -64,8 +63,7 @@ ENCODED = Skip(CACHE_TTL, (), "encoded", "the body is compressed")
 """Why a compressed request is sent unchanged: an edit would have to compress it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transformed:
+class Transformed(Struct, frozen=True, gc=False):
     """
     The body to send, and how it was made. `revert(body, edits)` is always the original body.
     """
@@ -79,8 +77,7 @@ RuleOutput = tuple[list[Edit], list[Skip]]
 """The edits that a rule makes in a request, and what it leaves unchanged."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleInput:
+class RuleInput(Struct, frozen=True, gc=False):
     """
     What a rule receives: one request, and what the user allows.
     """

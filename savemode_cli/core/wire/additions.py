@@ -12,11 +12,10 @@ and .../refusals-and-fallback, and the request types of the official SDK, versio
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 _MAX_FIELD_BYTES = 64 * 1024
 """The largest field that names something. A larger one is not decoded, because the API would not accept it."""
@@ -33,8 +32,7 @@ BUILT_IN_TOOL_TOKENS = 5_000
 """More tokens than the definition of a tool that the API knows by its type (bash: 245, computer use: 735)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fallback:
+class Fallback(Struct, frozen=True, gc=False):
     """
     An attempt with another model, after the previous one declined.
     """
@@ -46,8 +44,7 @@ class Fallback:
     fast: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Additions:
+class Additions(Struct, frozen=True, gc=False):
     """
     What a prompt contains in addition to its body, and which further attempts the call may make.
     """
@@ -79,8 +76,7 @@ Source = tuple[object, object, Field]
 """Of a block with a source: its type, its source's type, and the `file_id` of either."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sourced:
+class Sourced(Struct, frozen=True, gc=False):
     """
     What the blocks with a source refer to.
     """
@@ -97,6 +93,10 @@ class Sourced:
         """
         Combine these blocks with those that follow them.
         """
+        if other is NO_SOURCES:
+            return self
+        if self is NO_SOURCES:
+            return other
         return Sourced(
             tuple(dict.fromkeys(self.files + other.files)),
             self.pictures + other.pictures,
@@ -106,6 +106,9 @@ class Sourced:
 
 
 NO_SOURCES = Sourced()
+
+
+_NONE_GIVEN = (UNSET,) * 5
 
 
 def additions(
@@ -126,6 +129,8 @@ def additions(
         tools: Its tools, as far as they were read: objects with a `type`.
         sourced: What its blocks with a source or a `file_id` refer to.
     """
+    if (thread, container, fallbacks, compaction, context_management) == _NONE_GIVEN and sourced is NO_SOURCES:
+        return Additions(tokens=_tool_tokens(tools))
     kind, previous_id, is_read = _thread(thread)
     attempts = _fallbacks(fallbacks)
     return Additions(

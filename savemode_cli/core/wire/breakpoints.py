@@ -8,10 +8,9 @@ The work is bounded: `ReadingWork` counts the items that are read, and a body wi
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from savemode_cli.core.wire.messages import CONTROL, FIVE_MINUTES, ONE_HOUR, TTL, Path
 from savemode_cli.core.wire.reading_work import ReadingWork
@@ -27,6 +26,11 @@ from savemode_cli.core.wire.request_body import (
 
 MAX_BREAKPOINTS = 64
 """The most breakpoints in a body that is judged. The API accepts 4; so many more are not an accident."""
+
+PLAIN_MARKER = b'{"type":"ephemeral"}'
+"""What most clients send."""
+
+_PLAIN_VALUE = b":" + PLAIN_MARKER
 
 _FLAT_OBJECT = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*(\{[^{}"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"]*)*\})', re.DOTALL)
 _INNER_KEY = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"[ \t\r\n]*:', re.DOTALL)
@@ -46,8 +50,7 @@ breakpoint.
 _TTLS: dict[str | None, BreakpointKind] = {None: "null", FIVE_MINUTES: "5m", ONE_HOUR: "1h"}
 
 
-@dataclass(frozen=True, slots=True)
-class Breakpoint:
+class Breakpoint(Struct, frozen=True, gc=False):
     """
     One `cache_control` object, in the order in which the API evaluates them.
     """
@@ -152,24 +155,33 @@ def _collect(
         for index, item in enumerate(value, first):
             if not isinstance(item, RequestBlock):
                 continue
+            content = item.content
             # A body may have 100,000 blocks and hold four markers: most are done with here.
             if (
-                item.content is None
+                (content is None or isinstance(content, str))
                 and item.source is None
                 and item.number is UNSET
                 and item.escaped is UNSET
                 and item.file_id is UNSET
             ):
                 continue
-            _collect(item, (link, index), out, work, sources)
+            _collect_block(item, (link, index), out, work, sources)
     elif isinstance(value, RequestBlock):
-        _collect(value.content, (link, "content"), out, work, sources)
-        if isinstance(value.source, RequestBlock):
-            _collect(value.source, (link, "source"), out, work, sources)
-        if isinstance(value.source, RequestBlock) or value.file_id is not UNSET:
-            sources.append(value)
-        if _has_key(value):
-            out.append((_path(link), value))
+        _collect_block(value, link, out, work, sources)
+
+
+def _collect_block(
+    block: RequestBlock, link: _Link, out: Holders, work: ReadingWork, sources: list[RequestBlock]
+) -> None:
+    content, source = block.content, block.source
+    if isinstance(content, list | RequestBlock):
+        _collect(content, (link, "content"), out, work, sources)
+    if isinstance(source, RequestBlock):
+        _collect(source, (link, "source"), out, work, sources)
+    if isinstance(source, RequestBlock) or block.file_id is not UNSET:
+        sources.append(block)
+    if _has_key(block) and len(out) <= MAX_BREAKPOINTS:
+        out.append((_path(link), block))
 
 
 def _path(link: _Link) -> Path:
@@ -225,6 +237,10 @@ def read_breakpoint(path: Path, holder: RequestBlock | RequestBody, body: bytes,
         return Breakpoint(path, "ignored", nested, None, None, f"{CONTROL} is not an object")
     assert isinstance(holder.number, int)  # noqa: S101 - a renamed key always comes with its number
     offset = offsets[holder.number]
+    if body.startswith(_PLAIN_VALUE, offset) and not (
+        isinstance(holder, RequestBlock) and holder.type in _CANNOT_CARRY
+    ):
+        return Breakpoint(path, "bare", nested, PLAIN_MARKER, offset + 1, "", "ephemeral")
     match = _FLAT_OBJECT.match(body, offset, offset + _LONGEST_MARKER_BYTES)
     if match is None:
         return Breakpoint(path, "unknown", nested, None, None, f"{CONTROL} is not the flat object the API documents")

@@ -10,8 +10,10 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from savemode_cli.core.errors import BadHeader
 from savemode_cli.core.remembered import remembered
@@ -61,8 +63,7 @@ _CREDENTIALS = frozenset({_API_KEY, _AUTHORIZATION})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s+(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True, gc=False):
     """
     Everything that the path and the headers say about the caller.
     """
@@ -209,6 +210,17 @@ def session_key(caller: Caller, known: Facts) -> str:
     whose = (caller.distinct_id, caller.posthog_session_id, _stable(known.user_id))
     parts += [f"{number} {text}" for number, text in enumerate(whose) if text]
     return _session_key(parts)
+
+
+def session_and_conversation(caller: Caller, known: Facts) -> tuple[str, str]:
+    """
+    Both keys of a request: see `session_key` and `conversation_key`.
+    """
+    named = named_session(caller, known)
+    if named is not None:
+        return named_session_key(caller.product, caller.agent_id or "", named), named
+    key = session_key(caller, known)
+    return key, (key if caller.agent_id is None else conversation_key(caller, known))
 
 
 def named_session_key(product: str, agent: str, session: str) -> str:

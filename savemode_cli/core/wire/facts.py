@@ -5,11 +5,11 @@ Rule of this file: reading a body raises nothing, and takes time linear in its l
 `problem`. A body with more keys, objects or list items than allowed is read, but its breakpoints are not judged.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import msgspec
-from msgspec import UNSET, DecodeError
+from msgspec import UNSET, DecodeError, Struct
+from msgspec.structs import replace
 
 from savemode_cli.core.wire.additions import NO_SOURCES, UNREAD, Additions, Source, Sourced, additions, read_sources
 from savemode_cli.core.wire.breakpoints import (
@@ -58,8 +58,7 @@ has.
 _NOTHING_ADDED = Additions()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True, gc=False):
     """
     What judgement needs to know of a request body; nothing else looks inside it.
 
@@ -98,8 +97,7 @@ NO_FACTS = Facts()
 """The facts of a request whose body was not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenMessages:
+class SeenMessages(Struct, frozen=True, gc=False):
     """
     The facts of the first messages of a body, so that these need not be read again. It contains no text.
     """
@@ -137,8 +135,7 @@ class NotAsSeen(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True, gc=False):
     """
     The facts of a body and what they were read from: the messages that were not seen before and, for each key of a
     breakpoint, the offset of the byte after it. There are no messages if the body was not judged.
@@ -337,11 +334,11 @@ def _source(block: RequestBlock) -> Source:
     return block.type, None if source is None else source.type, file_id
 
 
-def sourced_by(blocks: Iterable[RequestBlock]) -> Sourced:
+def sourced_by(blocks: Sequence[RequestBlock]) -> Sourced:
     """
     What blocks that have a source, or name a file, refer to.
     """
-    return read_sources(map(_source, blocks))
+    return read_sources(map(_source, blocks)) if blocks else NO_SOURCES
 
 
 _TOO_MANY = f"more than {MAX_BREAKPOINTS} breakpoints"

@@ -7,9 +7,9 @@ read whole. No text is kept, see `prefixes`.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import replace
 
 from msgspec import DecodeError
+from msgspec.structs import replace
 
 from savemode_cli.core.wire.breakpoints import Breakpoint, Holders, count_keys, message_target, section_holders
 from savemode_cli.core.wire.facts import (

@@ -5,7 +5,7 @@ Rule of this file: what it returns stays the same while a conversation grows. Lo
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from msgspec import UNSET
 
@@ -20,9 +20,9 @@ def opening_of(read: RequestBody, user: tuple[bytes, ...] | None) -> tuple[bytes
         read: the body.
         user: what `first_user_texts` says of its messages.
     """
-    names = (
+    names = [
         bytes(tool.name) for tool in list_items(read.tools) if isinstance(tool, RequestBlock) and tool.name is not UNSET
-    )
+    ]
     return (*_texts(read.system), b"tools", _shortened(b"\0".join(names)), b"user", *(user or ()))
 
 
@@ -33,7 +33,7 @@ def first_user_texts(messages: Iterable[object]) -> tuple[bytes, ...] | None:
     first = next((one for one in messages if isinstance(one, RequestMessage) and one.role == "user"), None)
     if first is None:
         return None
-    texts = list(_texts(first.content))
+    texts = _texts(first.content)
     return (hashlib.sha256(b"\0".join(texts)).digest(),) if texts else ()
 
 
@@ -44,12 +44,14 @@ _LONGEST_TEXT_BYTES = 64 * 1024
 """A longer text is told from others by its digest, so that it need not be kept."""
 
 
-def _texts(value: object) -> Iterator[bytes]:
+def _texts(value: object) -> list[bytes]:
     if isinstance(value, str):
-        yield _shortened(value.encode("utf-8", "surrogatepass"))
-    for block in list_items(value)[:_TEXTS_THAT_IDENTIFY]:
-        if isinstance(block, RequestBlock) and block.text is not UNSET:
-            yield _shortened(bytes(block.text))
+        return [_shortened(value.encode("utf-8", "surrogatepass"))]
+    return [
+        _shortened(bytes(block.text))
+        for block in list_items(value)[:_TEXTS_THAT_IDENTIFY]
+        if isinstance(block, RequestBlock) and block.text is not UNSET
+    ]
 
 
 def _shortened(text: bytes) -> bytes:

@@ -6,9 +6,8 @@ Rule of this file: it reads the history that the request itself carries, and sto
 
 import hashlib
 import re
-from dataclasses import dataclass
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from savemode_cli.core.wire.request_body import NUMBER, RENAMED, RequestBlock, RequestMessage, decode_json, list_items
 
@@ -20,8 +19,7 @@ LONGEST_ROUND = 3
 """How many calls a round has at most: A-A-A, A-B-A-B and A-B-C-A-B-C are found."""
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatedCall:
+class RepeatedCall(Struct, frozen=True, gc=False):
     """
     The round of tool calls that stands last in a conversation; mostly it is one call.
     """
@@ -35,8 +33,7 @@ class RepeatedCall:
 NO_CALL = RepeatedCall()
 
 
-@dataclass(frozen=True, slots=True)
-class SeenRow:
+class SeenRow(Struct, frozen=True, gc=False):
     """
     The row of calls at the end of messages that were read before, without their inputs.
     """
@@ -104,6 +101,8 @@ def seen_row(messages: object, seen: SeenRow = NO_ROW) -> SeenRow:
         seen: the row at the end of those that stand before them.
     """
     calls, is_ended = _last_calls(messages)
+    if len(calls) == 1 and is_ended:
+        return SeenRow(((_digest(*calls[0]), _tool(calls[0][0])),))
     row = NO_ROW if is_ended else seen
     for name, given in reversed(calls):
         row = row.after(_digest(name, given), _tool(name))
@@ -123,10 +122,12 @@ def _last_calls(messages: object) -> tuple[list[tuple[bytes, bytes]], bool]:
         if not isinstance(message, RequestMessage):
             continue
         blocks = [block for block in list_items(message.content) if isinstance(block, RequestBlock)]
-        if message.role == "user" and not any(block.type == "tool_result" for block in blocks):
+        if message.role == "user" and "tool_result" not in [block.type for block in blocks]:
             return calls, True
+        if message.role != "assistant":
+            continue
         for block in reversed(blocks):
-            if message.role != "assistant" or block.type != "tool_use":
+            if block.type != "tool_use":
                 continue
             calls.append((_bytes(block.name), _bytes(block.input)))
             possible = [length for length in possible if length >= len(calls) or calls[-1] == calls[-1 - length]]

@@ -127,7 +127,7 @@ def number_keys(body: bytes) -> tuple[bytes, list[int]] | None:
     start = body.find(NEEDLE)
     while start >= 0:
         end = start + len(NEEDLE)
-        if body[start - 1 : start] != b"\\" and _COLON.match(body, end):
+        if body[start - 1 : start] != b"\\" and (body[end : end + 1] == b":" or _COLON.match(body, end)):
             if len(offsets) == MAX_KEYS:
                 return None
             out += (view[position:start], _TAG % len(offsets))

@@ -6,8 +6,9 @@ path is refused.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from savemode_cli.core.errors import BadHeader
 from savemode_cli.core.remembered import remembered
@@ -39,8 +40,7 @@ _NO_TEXT = re.compile(r"[\x00-\x20\x7f]")
 _MOST_SHOWN = 64  # characters of somebody else's text in an error
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True, gc=False):
     """
     What the path of a request asks for.
     """

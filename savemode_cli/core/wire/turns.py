@@ -38,6 +38,6 @@ def opens_turn(messages: object, before: bool = True) -> bool:
         if message.role == "assistant":
             return True
         blocks = list_items(message.content)
-        if holds_tool_result(block.type for block in blocks if isinstance(block, RequestBlock)):
+        if holds_tool_result([block.type for block in blocks if isinstance(block, RequestBlock)]):
             return False
     return before

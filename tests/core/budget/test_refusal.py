@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as with_fields
 
 from savemode_cli.core.budget.admission import Balance, Hold, Refused, Standing, decide
 from savemode_cli.core.budget.budget import Budget, limit_of
@@ -34,7 +35,7 @@ def message(one: Standing, ledger_options: str | None = "", *, override: bool = 
     """
     What is said to a request that this limit refuses.
     """
-    decision = decide(replace(HOLD, override=override), [one], override=False)
+    decision = decide(with_fields(HOLD, override=override), [one], override=False)
     assert isinstance(decision, Refused)
     return refusal_message(decision, ledger_options)
 
@@ -232,7 +233,7 @@ def test_header_that_is_not_accepted() -> None:
     """
     Who sent it hears that it did nothing, in the answer's headers too.
     """
-    decision = decide(replace(HOLD, override=True), [standing(20, allow_override=False)], override=False)
+    decision = decide(with_fields(HOLD, override=True), [standing(20, allow_override=False)], override=False)
     assert isinstance(decision, Refused)
 
     status, headers, body = refusal(decision, "req_1")

@@ -2,11 +2,10 @@
 Scopes of budgets: whose share a request uses, and who says so.
 """
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from savemode_cli.core.budget.scopes import (
     SCOPES,

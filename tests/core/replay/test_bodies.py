@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as with_fields
 
 from savemode_cli.core.money.pricing import PriceTable
 from savemode_cli.core.replay.bodies import BodyReplay, Upgrades, judged
@@ -121,7 +122,7 @@ def test_each_body_is_judged_as_serve_does(
     one = judged(a_call(1, 0, None, **more), policy, product, PRODUCTS)
 
     assert (one.upgraded, [skip.code for skip in one.done.skips]) == (upgraded, skips)
-    other = replace(one, done=replace(one.done, edits=(*one.done.edits, an_edit(rule="other"))))
+    other = replace(one, done=with_fields(one.done, edits=(*one.done.edits, an_edit(rule="other"))))
     assert other.upgraded == upgraded
 
 

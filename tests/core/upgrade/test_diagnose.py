@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as with_fields
 
 from savemode_cli.core.upgrade.edits import Transformed, revert
 from savemode_cli.core.upgrade.policy import Policy
@@ -81,8 +82,8 @@ def test_a_second_run_adds_nothing() -> None:
         (b'{"model":', CALLER, "unreadable"),
         (b"[]", CALLER, "unreadable"),
         (b" {} ", CALLER, "unreadable"),
-        (BODY, replace(CALLER, oauth=True), "oauth"),
-        (BODY, replace(CALLER, provider="bedrock"), "cloud"),
+        (BODY, with_fields(CALLER, oauth=True), "oauth"),
+        (BODY, with_fields(CALLER, provider="bedrock"), "cloud"),
         (BODY.replace(b"claude-opus-5-5", b"us.anthropic.claude-opus-5-5-v1:0"), CALLER, "cloud"),
     ],
 )

@@ -4,10 +4,10 @@ The caller: the table of headers, the product, the credentials, the trace and th
 
 import json
 import uuid
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from savemode_cli.core.errors import BadHeader
 from savemode_cli.core.wire.caller import (
