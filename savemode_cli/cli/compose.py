@@ -195,7 +195,7 @@ def compose(
     flags = open_flags(settings, announce)
     auto, ttl_key = open_auto(settings, announce)
     sinks = [*sinks, *(one for one in (auto, alerts) if one is not None), *open_trial(settings, announce)]
-    keep_warm = open_keep_warm(settings, now, announce)
+    keep_warm = open_keep_warm(settings, now, announce, auto)
     watch = _watch(now())
     hearers = _hearers(record, watch, sinks)
     relay = Relay(
@@ -208,7 +208,7 @@ def compose(
         announce=announce,
         env_value=override_value,
         now=now,
-        auto=auto,
+        auto=auto if settings.ttl_policy == "auto" else None,
         keep_warm=keep_warm,
         ttl_key=ttl_key,
     )

@@ -228,11 +228,11 @@ def open_auto(
     settings: "Settings", announce: Callable[[str, str], None]
 ) -> "tuple[AutoTtl | None, TtlKeyExperiment | None]":
     """
-    The policy `auto`, if it is the one, and the experiment that it may need; with a simulated upstream it begins without a
-    history, and leaves none.
+    The policy `auto`, if it is the one or if keep-warm learns from it, and the experiment that it may need; with a simulated
+    upstream it begins without a history, and leaves none.
     """
     experiment = open_ttl_key(settings, announce)
-    if settings.ttl_policy != "auto":
+    if settings.ttl_policy != "auto" and not settings.keep_warm:
         return None, experiment
     from savemode_cli.prices import load_prices
     from savemode_cli.proxy.auto_history import AutoHistoryFile
@@ -246,16 +246,23 @@ def open_auto(
 
 
 def open_keep_warm(
-    settings: "Settings", now: "Callable[[], datetime]", announce: Callable[[str, str], None]
+    settings: "Settings",
+    now: "Callable[[], datetime]",
+    announce: Callable[[str, str], None],
+    auto: "AutoTtl | None",
 ) -> "KeepWarm | None":
     """
-    What sends keep-warm requests, if any are allowed.
+    What sends keep-warm requests, if any are allowed. It knows the pauses that `auto` has learned, and is a choice of `auto`.
     """
     if not settings.keep_warm:
         return None
     from savemode_cli.proxy.keep_warm import KeepWarm
 
-    return KeepWarm(settings.keep_warm, settings.keep_warm_hourly, now, announce)
+    pauses = {} if auto is None else auto.pauses()
+    keep_warm = KeepWarm(settings.keep_warm, settings.keep_warm_hourly, now, announce, pauses)
+    if auto is not None:
+        auto.allow_keep_warm(keep_warm.may)
+    return keep_warm
 
 
 def open_trial(settings: "Settings", announce: Callable[[str, str], None]) -> "list[Sink]":

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from savemode_cli.core.errors import ConfigError, reason
 from savemode_cli.core.upgrade.auto import SITUATIONS, History, Run, Situation
@@ -33,6 +34,9 @@ class _RunJson(Struct):
     ended_at: datetime
     five_nusd: int
     hour_nusd: int
+    warm_nusd: int | None = None
+    """Absent in older files, as `returned` is."""
+    returned: list[Annotated[int, Meta(ge=0)]] | None = None
 
     def __post_init__(self) -> None:
         if self.ended_at.tzinfo is None:
@@ -65,7 +69,8 @@ class AutoHistoryFile:
         """
         histories: dict[str, History] = {}
         for run in self._runs():
-            own = Run(run.key, run.situation, run.ended_at, run.five_nusd, run.hour_nusd)
+            returned = None if run.returned is None else tuple(run.returned)
+            own = Run(run.key, run.situation, run.ended_at, run.five_nusd, run.hour_nusd, run.warm_nusd, returned)
             histories.setdefault(run.person, History()).put(own)
         return histories
 
@@ -128,7 +133,16 @@ class AutoHistoryFile:
 
     def _write(self, histories: dict[str, History]) -> None:
         runs = [
-            _RunJson(person, run.key, run.situation, run.ended_at, run.five_nusd, run.hour_nusd)
+            _RunJson(
+                person,
+                run.key,
+                run.situation,
+                run.ended_at,
+                run.five_nusd,
+                run.hour_nusd,
+                run.warm_nusd,
+                None if run.returned is None else list(run.returned),
+            )
             for person, history in sorted(histories.items())
             for situation in SITUATIONS
             for run in history.runs(situation)

@@ -18,7 +18,8 @@ from savemode_cli.core.money.pricing import PriceTable, cost_nusd
 from savemode_cli.core.replay.learning import LaneLearner
 from savemode_cli.core.replay.rates import RequestRates
 from savemode_cli.core.replay.recording import Recorded
-from savemode_cli.core.upgrade.auto import Decision, History, LaneChoice, Run, choose, warm_upgrade
+from savemode_cli.core.upgrade.auto import Decision, History, KeepWarmTerms, LaneChoice, Run, choose, warm_upgrade
+from savemode_cli.core.upgrade.pauses import Pauses
 from savemode_cli.core.upgrade.ttl_key import CARRIES_OVER_ABOVE_TOKENS
 from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.facts import Facts
@@ -72,6 +73,7 @@ class AutoTtl:
                 other TTL.
         """
         self._carries_over = carries_over
+        self._may_keep_warm: Callable[[Caller, Facts], bool] = lambda _caller, _known: False
         self.trouble = ""
         self._prices = prices
         self._rates = RequestRates(prices)
@@ -87,6 +89,21 @@ class AutoTtl:
                 self._person(person).history = history
         except ConfigError as error:
             self._fail(error)
+
+    def allow_keep_warm(self, may_keep_warm: Callable[[Caller, Facts], bool]) -> None:
+        """
+        Take keep-warm as a third choice.
+
+        Args:
+            may_keep_warm: whether keep-warm requests can be sent for the conversation of a request.
+        """
+        self._may_keep_warm = may_keep_warm
+
+    def pauses(self) -> dict[str, Pauses]:
+        """
+        How the pauses of each person ended, as far as that is known now.
+        """
+        return {who: person.history.pauses() for who, person in self._persons.items()}
 
     def decide(self, caller: Caller, known: Facts, session: str, body_bytes: int, now: datetime) -> Decision:
         """
@@ -105,7 +122,14 @@ class AutoTtl:
         lane = session, caller.agent_id or "", known.model or ""
         before = self._choices.get(lane)
         prompt_nusd = self._prompt_nusd(known, body_bytes, now)
-        decision = choose(before, person.history, now, is_agent=caller.agent_id is not None, prompt_nusd=prompt_nusd)
+        decision = choose(
+            before,
+            person.history,
+            now,
+            is_agent=caller.agent_id is not None,
+            prompt_nusd=prompt_nusd,
+            keep_warm=KeepWarmTerms() if self._may_keep_warm(caller, known) else None,
+        )
         if before is not None and decision is before.decision and self._may_upgrade_warm(decision, known, body_bytes):
             decision = warm_upgrade(decision)
         self._choices[lane] = LaneChoice(decision, now if before is None else max(now, before.last_ended_at))

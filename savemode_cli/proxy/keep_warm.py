@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from savemode_cli.core.budget.admission import Refused
@@ -22,9 +23,11 @@ from savemode_cli.core.cache.head import head_tokens
 from savemode_cli.core.cache.lifetimes import LIFETIMES
 from savemode_cli.core.exchange.bill import Bill
 from savemode_cli.core.upgrade.hold_out import TrialMember
-from savemode_cli.core.upgrade.keep_warm import Pauses, Stakes, expectation, ping_body
+from savemode_cli.core.upgrade.keep_warm import Stakes, expectation, ping_body
+from savemode_cli.core.upgrade.pauses import Pauses
 from savemode_cli.core.upgrade.policy import PING_AFTER
 from savemode_cli.core.wire.caller import Caller
+from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.models import is_cloud_model
 from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.proxy.answer import Outbound
@@ -93,7 +96,12 @@ class KeepWarm:
     name = "keep_warm"
 
     def __init__(
-        self, most: int, hourly_nusd: int, now: Callable[[], datetime], announce: Callable[[str, str], None]
+        self,
+        most: int,
+        hourly_nusd: int,
+        now: Callable[[], datetime],
+        announce: Callable[[str, str], None],
+        pauses: Mapping[str, Pauses] = MappingProxyType({}),
     ) -> None:
         """
         Args:
@@ -101,6 +109,7 @@ class KeepWarm:
             hourly_nusd: how much they may cost in any hour, for all conversations together.
             now: the clock.
             announce: receives an event and a text if the upstream refuses such requests.
+            pauses: how the pauses of each person ended before this start.
         """
         self.trouble = ""
         self._most = most
@@ -110,7 +119,7 @@ class KeepWarm:
         self._relay: Relay | None = None
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         self._left: OrderedDict[str, _Left] = OrderedDict()
-        self._pauses: dict[str, Pauses] = {}
+        self._pauses: dict[str, Pauses] = dict(pauses)
         self._spent: deque[tuple[datetime, int]] = deque()
         self._refused_models: set[str] = set()
         self._counts = _Counts()
@@ -209,12 +218,23 @@ class KeepWarm:
         Whether to keep the body of a request, because the cache of its conversation may be kept warm.
         """
         call, upgrade = exchange.call, exchange.upgrade
-        caller, facts, added = call.caller, call.facts, call.facts.added
-        if call.inbound.keep_warm or exchange.bill.reservation is None or facts.problem:
+        if call.inbound.keep_warm or exchange.bill.reservation is None or call.facts.problem:
             return False
-        asks_hour = upgrade.upgraded > 0 or any(marker.kind == "1h" for marker in facts.breakpoints)
         is_held_out = upgrade.trial is not None and upgrade.trial.group == "hold-out"
-        left_alone = caller.oauth or caller.agent_id is not None or asks_hour or is_held_out or not facts.breakpoints
+        is_left_alone = upgrade.auto is not None and not upgrade.auto.keeps_warm
+        return not (is_held_out or is_left_alone or upgrade.upgraded) and self.may(call.caller, call.facts)
+
+    def may(self, caller: Caller, facts: Facts) -> bool:
+        """
+        Whether keep-warm requests can be sent for the conversation of a request.
+
+        Args:
+            caller: who sends the request.
+            facts: the facts of its body.
+        """
+        added = facts.added
+        asks_hour = any(marker.kind == "1h" for marker in facts.breakpoints)
+        left_alone = caller.oauth or caller.agent_id is not None or asks_hour or not facts.breakpoints
         is_cloud = caller.provider != "anthropic" or is_cloud_model(facts.model or "")
         needs_more = added.thread or added.container or added.fallbacks or added.compacts or added.unread
         return not (left_alone or is_cloud or needs_more or facts.model in self._refused_models)

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace as with_fields
 
+from savemode_cli.core.upgrade.auto import Decision
 from savemode_cli.core.upgrade.cache_ttl import Choice, sticky, writes_one_hour
 from savemode_cli.core.upgrade.edits import ENCODED, apply, upgrades
 from savemode_cli.core.upgrade.gate import GateState
@@ -35,6 +36,10 @@ if TYPE_CHECKING:  # most proxies use another policy
     from savemode_cli.proxy.ttl_key import TtlKeyExperiment
 
 _REMEMBERED_SESSIONS = 10_000
+
+
+def _five(decision: Decision) -> str:
+    return "5m kept warm" if decision.keeps_warm else "5m"
 
 
 class Upgrading:
@@ -133,7 +138,7 @@ class Upgrading:
         if call.facts.model in self.stopped_models:
             return upgrade.skipped("stopped", "the upstream refused the upgrade for this model; off until restart")
         if auto is not None and auto.ttl == "5m":
-            return upgrade.skipped("auto-5m", f"5m is expected to cost less: {auto.reason}")
+            return upgrade.skipped("auto-5m", f"{_five(auto)} is expected to cost less: {auto.reason}")
         if auto is not None and auto.is_warm_upgrade:
             return upgrade  # an experiment has shown that the warm prefix is read all the same
         if not sticky(self._choices.get(call.cache), wanted=True, now=call.started_at).upgrade:

@@ -86,7 +86,8 @@ def _money(exchange: Exchange) -> str:
         return line
     expected = auto.expected_difference_nusd
     expects = "n/a" if expected is None else exact(round(expected, -5), sign=True)
-    return f"{line} ttl_policy=auto:{auto.ttl} expects_usd={expects}"
+    warm = "-warm" if auto.keeps_warm else ""
+    return f"{line} ttl_policy=auto:{auto.ttl}{warm} expects_usd={expects}"
 
 
 def _compared(exchange: Exchange) -> str:

@@ -4,6 +4,7 @@ The history of `auto` in a file: private, limited in size, shared by several pro
 
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.upgrade.auto import MOST_RUNS, Run
+from savemode_cli.core.upgrade.pauses import Pauses
 from savemode_cli.proxy.auto_history import AutoHistoryFile
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -42,6 +44,33 @@ def test_what_is_added_can_be_read(file: AutoHistoryFile) -> None:
     histories = file.read()
     assert histories[""].runs("start") == [a_run(2, 7), a_run(1)]
     assert histories["alice"].runs("start") == [a_run(1)]
+
+
+def test_what_keep_warm_needs_is_kept(file: AutoHistoryFile) -> None:
+    """
+    What a run would have cost kept warm, and how its pauses ended.
+    """
+    run = replace(a_run(1), warm_nusd=90, returned=(3, *[0] * 11))
+    file.add([("", run)])
+
+    history = file.read()[""]
+    assert history.runs("start") == [run]
+    assert (history.pauses().returned[0], history.pauses().stayed_away) == (3, 1)
+
+
+def test_a_file_of_an_older_version_is_read(file: AutoHistoryFile) -> None:
+    """
+    It has runs without what keep-warm needs. They say nothing about pauses.
+    """
+    old = {"person": "", "key": "k", "situation": "start", "ended_at": "2026-11-24T12:00:00Z"}
+    file.path.parent.mkdir()
+    file.path.write_text(json.dumps({"schema_version": 1, "runs": [{**old, "five_nusd": 7, "hour_nusd": 5}]}))
+
+    history = file.read()[""]
+    assert [(run.five_nusd, run.warm_nusd, run.returned) for run in history.runs("start")] == [(7, None, None)]
+    assert history.pauses() == Pauses()
+    file.add([("", a_run(1))])
+    assert len(file.read()[""]) == 2
 
 
 def test_only_its_owner_can_read_it(file: AutoHistoryFile) -> None:

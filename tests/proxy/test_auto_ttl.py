@@ -117,6 +117,32 @@ def test_an_answer_keeps_a_lane_warm() -> None:
     assert decided(auto, 200) == "5m"
 
 
+def pausing_day(auto: AutoTtl, session: str, start: float) -> None:
+    """
+    A conversation whose person comes back after eight minutes, again and again.
+    """
+    for number in range(8):
+        tokens = 100_000 + 20_000 * number
+        auto.keep(billed(start + 8 * number, Tokens(0, tokens), session))
+        auto.keep(billed(start + 8 * number + 0.5, Tokens(0, 20_000, 0, tokens), session))
+
+
+def test_keep_warm_is_a_third_choice_where_it_can_be_sent() -> None:
+    """
+    After a conversation with pauses of some minutes, the next one is kept warm at 5 minutes.
+    """
+    auto, _ = policy()
+    pausing_day(auto, "one", 0)
+    assert decided(auto, 200, "two") == "1h"
+    auto.allow_keep_warm(lambda asks, _: asks.agent_id is None)
+    decision = auto.decide(caller(), KNOWN, "three", 100_000, NOON + 200 * MINUTE)
+
+    assert (decision.ttl, decision.keeps_warm) == ("5m", True)
+    assert not auto.decide(caller("a1"), KNOWN, "three", 100_000, NOON + 200 * MINUTE).keeps_warm
+    pauses = auto.pauses()[""]
+    assert (pauses.returned[0], pauses.stayed_away) == (7, 1)
+
+
 def test_people_and_sub_agents_are_apart() -> None:
     """
     The sessions of one person do not affect the decisions for another.

@@ -7,13 +7,16 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from savemode_cli.config.folders import user_state
 from savemode_cli.core.exchange.exchange import Exchange
 from savemode_cli.core.exchange.summary import Summary
+from savemode_cli.core.upgrade.auto import Run
+from savemode_cli.proxy.auto_history import AutoHistoryFile
 from savemode_cli.proxy.keep_warm import KeepWarm
 from savemode_cli.simulated.clock import Clock
 from savemode_cli.simulated.faults import parse
@@ -188,7 +191,7 @@ def test_it_stops_where_nothing_is_to_be_expected() -> None:
         for _ in range(12):
             pings = play.later()
 
-    assert len(pings) == 4
+    assert len(pings) == 6
     assert play.counter("stopped_not_worth") == 1
 
 
@@ -308,6 +311,38 @@ def test_it_runs_by_itself() -> None:
 
     assert health["counters"]["keep_warm"]["sent"] == 1
     assert health["keep_warm"] == "ok"
+
+
+@pytest.mark.parametrize(("warm_share", "sent"), [(0.5, 1), (1.5, 0)])
+def test_auto_decides_what_is_kept_warm(warm_share: float, sent: int) -> None:
+    """
+    A person whose conversations cost less with 5 minutes: kept warm if that costs still less, and left alone if not.
+    """
+    five = 10**9
+    run = Run("r", "start", START - timedelta(days=1), five, 2 * five, round(warm_share * five), (2, *[0] * 11))
+    AutoHistoryFile(user_state() / "auto.json").add([("", run)])
+    with playing(ttl_policy="auto") as play:
+        play.ask(body(), KEY, *FLAG.items())
+        assert len(play.later()) == sent
+        auto = play.proxy.exchanges[0].upgrade.auto
+
+    assert auto is not None
+    assert (auto.ttl, auto.keeps_warm) == ("5m", bool(sent))
+    line = logfmt(play.proxy.exchanges[0])
+    assert ("ttl_policy=auto:5m-warm" in line) == bool(sent)
+
+
+def test_learned_pauses_survive_a_restart() -> None:
+    """
+    A person who never came back is not waited for long, without the policy auto too.
+    """
+    runs = [Run(f"r{n}", "start", START - timedelta(days=n), 9, 9, 9, (0,) * 12) for n in range(1, 41)]
+    AutoHistoryFile(user_state() / "auto.json").add(("", run) for run in runs)
+    with playing() as play:
+        play.ask(body())
+        play.later()
+        assert len(play.later()) == 1
+        assert play.counter("stopped_not_worth") == 1
 
 
 def test_auto_does_not_take_a_kept_cache_for_a_cold_one() -> None:

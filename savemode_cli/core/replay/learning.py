@@ -21,6 +21,8 @@ from savemode_cli.core.replay.recording import Recorded
 from savemode_cli.core.replay.segments import Segment, new_segment, segment_start
 from savemode_cli.core.replay.sessions import SessionReplay
 from savemode_cli.core.upgrade.auto import Run, Situation
+from savemode_cli.core.upgrade.pauses import window_of
+from savemode_cli.core.upgrade.policy import MOST_PINGS
 
 KNOWN_AFTER = LIFETIMES["5m"] + GRACE
 """A segment is known to be over when a 5-minute cache of it has expired."""
@@ -51,11 +53,26 @@ def with_segment(earlier: Iterable[Run], key: str, segment: Segment) -> list[Run
             run.five_nusd + five,
             run.hour_nusd + kept,
             None if run.warm_nusd is None else run.warm_nusd + warm_kept,
+            _returned(segment, run),
         )
         for run in (earlier if segment.start == "pause" else ())
     ]
     situation: Situation = "agent" if segment.is_agent else "pause" if runs else "start"
-    return [*runs, Run(key, situation, segment.ended_at, five, hour, warm)]
+    return [*runs, Run(key, situation, segment.ended_at, five, hour, warm, _returned(segment))]
+
+
+def _returned(segment: Segment, earlier: Run | None = None) -> tuple[int, ...] | None:
+    """
+    The pauses of a run by the window in which they ended, including those of its next segment and the one before that.
+    """
+    if earlier is not None and earlier.returned is None:
+        return None
+    counts = [0] * MOST_PINGS if earlier is None or earlier.returned is None else [*earlier.returned]
+    counts[0] += segment.short_pauses
+    window = None if earlier is None else window_of(segment.started_at - earlier.ended_at)
+    if window is not None and window < len(counts):
+        counts[window] += 1
+    return tuple(counts)
 
 
 def run_key(session: str, lane: str, index: int) -> str:

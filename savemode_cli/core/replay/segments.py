@@ -19,6 +19,7 @@ from savemode_cli.core.replay.inference import LaneRequest
 from savemode_cli.core.replay.policies import Counterfactual, Counterfactuals, kept_warm_tokens
 from savemode_cli.core.replay.prompt_tokens import PromptTokens
 from savemode_cli.core.replay.recording import Recorded
+from savemode_cli.core.upgrade.policy import PING_AFTER
 
 SegmentStart = Literal["cold", "pause"]
 """
@@ -137,6 +138,8 @@ class Segment:
     ended_at: datetime
     """The end of the last answer."""
     requests: int = 0
+    short_pauses: int = 0
+    """How many pauses in it were long enough for a keep-warm request."""
     five: PolicySum = field(default_factory=PolicySum)
     """With a 5-minute cache."""
     hour_kept: PolicySum = field(default_factory=PolicySum)
@@ -175,6 +178,7 @@ class Segment:
         """
         Add one request. For the arguments see `Segments.count`.
         """
+        self.short_pauses += bool(self.requests) and request.started_at - self.ended_at >= PING_AFTER
         self.ended_at = max(self.ended_at, request.ended_at)
         self.requests += 1
         plain, five, hour = request.usage.tokens.input, results["5m"], results["1h"]

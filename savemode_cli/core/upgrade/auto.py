@@ -30,6 +30,7 @@ from datetime import datetime
 from typing import Literal
 
 from savemode_cli.core.cache.lifetimes import GRACE, LIFETIMES, Lifetime
+from savemode_cli.core.upgrade.pauses import Pauses
 
 Situation = Literal["start", "pause", "agent"]
 SITUATIONS: tuple[Situation, ...] = ("start", "pause", "agent")
@@ -70,6 +71,8 @@ class Run:
     The cost with a 5-minute cache that keep-warm requests renew, in nano-dollars, with their price; None if it was not
     computed.
     """
+    returned: tuple[int, ...] | None = None
+    """How many of its pauses ended in each window of 4.5 minutes (see `pauses`); None if they were not counted."""
 
     @property
     def saving_nusd(self) -> int:
@@ -88,7 +91,7 @@ class KeepWarmTerms:
     prior_saving: float = 0.02
     """
     How much less a run is expected to cost with 5 minutes kept warm than with 5 minutes, before any run was observed.
-    Source: the published pauses of TraceLab (43 developers, 140,338 requests; see `keep_warm`), where misses after pauses
+    Source: the published pauses of TraceLab (43 developers, 140,338 requests; see `pauses`), where misses after pauses
     are 14.4 % of the cost of prompts: two keep-warm requests in each pause win 2.1 % at a read price of a tenth.
     """
 
@@ -117,6 +120,18 @@ class History:
         The runs of a situation, the latest first.
         """
         return sorted(self._runs[situation].values(), key=lambda run: (run.ended_at, run.key), reverse=True)
+
+    def pauses(self) -> Pauses:
+        """
+        How the pauses in and after these conversations ended.
+        """
+        pauses = Pauses()
+        for run in self._runs["start"].values():
+            if run.returned is not None:
+                pauses.stayed_away += 1  # a run ends with a pause of more than an hour
+                for window, count in enumerate(run.returned[: len(pauses.returned)]):
+                    pauses.returned[window] += count
+        return pauses
 
     def __len__(self) -> int:
         """

@@ -14,58 +14,16 @@ Source of the request: https://platform.claude.com/docs/en/build-with-claude/pro
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from savemode_cli.core.upgrade.policy import MOST_PINGS, PING_AFTER
-
-_RETURNED = (181, 63, 35, 22, 11, 10, 8, 7, 7, 5, 4, 4)
-"""
-Of 564 main conversations that were silent for 4.5 minutes, how many went on in each further window of 4.5 minutes. The 207
-others went on later, or never. Source: the two public sets of recorded traffic of `python -m tests.benchmarks.replay`.
-"""
-
-_STAYED_AWAY = 207
-_PRIOR_PAUSES = 20
-"""The recorded pauses count as much as so many pauses of this person."""
+from savemode_cli.core.upgrade.pauses import Pauses
+from savemode_cli.core.upgrade.policy import MOST_PINGS
 
 _UNCHANGED_PERCENT = 88
 """How much of a prefix is still the same after such a pause: recorded clients had changed 5 to 19 %."""
-
-
-@dataclass(slots=True)
-class Pauses:
-    """
-    How the long pauses of one person ended.
-    """
-
-    returned: list[int] = field(default_factory=lambda: [0] * MOST_PINGS)
-    """By window of 4.5 minutes, the first one begins after 4.5 minutes."""
-    stayed_away: int = 0
-    """How many were longer than all windows."""
-
-    def note(self, pause: timedelta) -> None:
-        """
-        Count a pause. One that a 5-minute cache survives says nothing.
-        """
-        window = int(pause / PING_AFTER) - 1
-        if window >= MOST_PINGS:
-            self.stayed_away += 1
-        elif window >= 0:
-            self.returned[window] += 1
-
-    def shares(self) -> tuple[list[float], float]:
-        """
-        The share of pauses that end in each window, and the share of those that do not end in any.
-        """
-        prior = _PRIOR_PAUSES / (sum(_RETURNED) + _STAYED_AWAY)
-        counts = [own + recorded * prior for own, recorded in zip(self.returned, _RETURNED, strict=True)]
-        away = self.stayed_away + _STAYED_AWAY * prior
-        total = sum(counts) + away
-        return [count / total for count in counts], away / total
 
 
 @dataclass(frozen=True, slots=True)

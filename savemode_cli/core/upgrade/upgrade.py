@@ -147,11 +147,12 @@ NO_UPGRADE = Upgrade()
 def auto_json(decision: Decision) -> dict[str, Any]:
     """
     A decision of the policy `auto` for machines. `expects_nusd` is the expected cost minus the expected cost with the
-    other TTL.
+    best other choice.
     """
     expected = decision.expected_difference_nusd
     return {
         "ttl": decision.ttl,
+        **({"keeps_warm": True} if decision.keeps_warm else {}),
         "situation": decision.situation,
         "expects_nusd": expected,
         "expects_usd": None if expected is None else exact_usd(expected),

@@ -179,6 +179,7 @@ def test_runs_grow_with_their_segments() -> None:
     history = learner.history(NOON + 100 * minutes)
     assert [(run.five_nusd, run.hour_nusd) for run in history.runs("start")] == [(40, 25)]
     assert [(run.five_nusd, run.hour_nusd) for run in history.runs("pause")] == [(30, 50)]
+    assert [run.returned for run in history.runs("start")] == [(0, 1, *[0] * 10)], "ten minutes"
     assert [run.five_nusd for run in learner.history(NOON + 300 * minutes).runs("start")] == [7, 40]
 
 

@@ -64,6 +64,13 @@ def test_a_segment_that_is_kept_warm_by_hand() -> None:
     assert second.warm_kept.expected_nusd(nothing) == kept
 
 
+def test_pauses_that_are_long_enough_for_a_keep_warm_request() -> None:
+    """
+    After 4.5 minutes; the pause before a segment is not in it.
+    """
+    assert [one.short_pauses for one in segments([269, 270, 299, 600, 280])] == [2, 1]
+
+
 def test_a_sub_agent_has_segments_of_its_own() -> None:
     """
     And they say so. It is not kept warm.
