@@ -214,6 +214,7 @@ def _ledger(settings: "Settings") -> "Iterator[Finding]":
     from savemode_cli.core.budget.overview import overview
     from savemode_cli.core.errors import SavemodeError
     from savemode_cli.ledgers import file_of, open_ledger
+    from savemode_cli.ledgers.remote.blocking import RemoteLedger
     from savemode_cli.views.doctor import Finding
 
     url = shown_url(settings.ledger_url)
@@ -228,6 +229,7 @@ def _ledger(settings: "Settings") -> "Iterator[Finding]":
             seen = overview(in_force, ledger, datetime.now(UTC) + ledger.clock_offset)
             if file is None:
                 ledger.check()
+            concerns = ledger.concerns() if isinstance(ledger, RemoteLedger) else ()
         finally:
             ledger.close()
     except SavemodeError as error:
@@ -238,6 +240,8 @@ def _ledger(settings: "Settings") -> "Iterator[Finding]":
         yield Finding("WARN", "ledger", f"{url} can be read but not written: {reason}", "make it writable")
     else:
         yield Finding("OK", "ledger", url)
+    for what, fix in concerns:
+        yield Finding("WARN", "ledger", what, fix)
     lost = sum(hold.unsettled for hold in seen.holds)
     if lost:
         text = f"{lost} holds were never settled and count as spent"

@@ -56,11 +56,12 @@ def print_receipt(
     from savemode_cli.views.receipt import receipt
     from savemode_cli.views.save_advice import save_advice, save_json
 
+    summary = proxy.summary.ended(proxy.relay.till.condition.lost_calls)
     gate, forgone = proxy.relay.gate(), proxy.relay.forgone
     name, *words = command
     if settings.log_format != "json":
         shown = receipt(
-            proxy.summary,
+            summary,
             gate,
             standings,
             reasons=reasons,
@@ -71,7 +72,7 @@ def print_receipt(
         say(out, shown)
         return
     value = {
-        **proxy.summary.to_json(),
+        **summary.to_json(),
         "event": f"{name}.done",
         **more,
         "simulated": settings.is_simulated,

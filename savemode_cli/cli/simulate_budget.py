@@ -346,11 +346,32 @@ def _requests(lines: BinaryIO, problems: _Problems) -> "Iterator[Request]":
 
 def _chosen(settings: "Settings") -> "Budget":
     """
-    The budget to simulate.
+    The budget to simulate: the one given or configured, or else that of the ledger.
     """
-    if settings.budget_nusd is None:
+    if settings.budget_nusd is not None:
+        return settings.default_budget(settings.budget_nusd)
+    stored = _stored(settings)
+    if stored is None:
         raise BadInput("no budget is given or configured", hint="for example --budget 20")
-    return settings.default_budget(settings.budget_nusd)
+    return stored
+
+
+def _stored(settings: "Settings") -> "Budget | None":
+    """
+    The budget that `savemode budget set` keeps in the ledger; None without one.
+    """
+    from savemode_cli.cli.budget import open_configured
+    from savemode_cli.core.budget.budget import DEFAULT_BUDGET
+    from savemode_cli.ledgers import file_of
+
+    file = file_of(settings.ledger_url)
+    if not settings.ledger_id or (file is not None and not file.exists()):
+        return None
+    ledger = open_configured(settings)
+    try:
+        return next((one for one in ledger.budgets() if one.name == DEFAULT_BUDGET), None)
+    finally:
+        ledger.close()
 
 
 def _amount(name: str, text: str | None) -> int:

@@ -24,6 +24,7 @@ from savemode_cli.ledgers.redis_server import (
     charge_of,
     check_server,
     client_options,
+    concerns_of,
     failure,
     hold_of,
     is_since,
@@ -106,6 +107,10 @@ class RedisLedger(RemoteLedger):
             if len(rows) < CHARGES_AT_ONCE:
                 return tuple(found)
             start = f"({rows[-1][0]}"
+
+    def _read_concerns(self) -> tuple[tuple[str, str], ...]:
+        info: Any = self._tried(self._redis.info)
+        return concerns_of(info)
 
     def _change_terms(self, change: Callable[[Terms], Terms], version: str) -> bool:
         while True:

@@ -210,6 +210,26 @@ def check_server(info: Mapping[str, Any]) -> None:
         raise NotAsked("the server is a replica, which cannot be written", "give the address of the primary")
 
 
+def concerns_of(info: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """
+    What about a server may cost counts one day: what it is, and what helps. What a server does not say is no concern.
+
+    Args:
+        info: what it answers to INFO.
+    """
+    found = []
+    if str(info.get("aof_enabled", "1")) == "0":
+        what = (
+            "the server does not write each count to its disk (appendonly no), so a restart loses some or all of them"
+        )
+        found.append((what, "set appendonly to yes"))
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        what = f"the server would delete keys once its memory is full (maxmemory-policy {policy})"
+        found.append((what, "set maxmemory-policy to noeviction"))
+    return tuple(found)
+
+
 def failure(error: "RedisError | OSError", *, is_connected: bool) -> NotAsked:
     """
     What an error of redis-py says about a question.

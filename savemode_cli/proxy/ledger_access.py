@@ -85,6 +85,8 @@ class LedgerAccess:
         """Why the ledger is not used; empty if it is used."""
         self.unwritten = Unwritten()
         """What must still be written to the ledger."""
+        self.lost_calls = 0
+        """How many calls were never entered in the ledger, and never will be."""
         self._ledger = ledger
         self._announce = announce
         self._configured = tuple(budgets)
@@ -446,6 +448,7 @@ class LedgerAccess:
         self._say_lost(*self.unwritten.forget_lost(), "there were too many to keep")
 
     def _say_lost(self, calls: int, nusd: int, why: str) -> None:
+        self.lost_calls += calls
         if calls:
             self._announce("charge_lost", f"{_bills(calls, nusd)} not entered: {why}")
 

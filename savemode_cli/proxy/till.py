@@ -69,6 +69,8 @@ class Condition:
     """How many invoices are in memory until the ledger answers."""
     unwritten_nusd: int
     """Their total."""
+    lost_calls: int = 0
+    """How many calls are not in the ledger, and never will be."""
 
 
 class Till:
@@ -316,7 +318,7 @@ class Till:
         The state of the ledger.
         """
         unwritten = self._ledger.unwritten
-        return Condition(self._ledger.ledger_trouble, unwritten.calls, unwritten.nusd)
+        return Condition(self._ledger.ledger_trouble, unwritten.calls, unwritten.nusd, self._ledger.lost_calls)
 
     @property
     def is_local(self) -> bool:

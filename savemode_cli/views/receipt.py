@@ -161,6 +161,9 @@ def _problems(summary: Summary) -> Iterator[_Row]:
         problems.append((words, "yellow"))
     if summary.uncounted:
         problems.append((f"{_count(summary.uncounted, 'call')} not counted: the ledger did not answer", "yellow"))
+    if summary.entered_later:
+        words = f"{_count(summary.entered_later, 'call')} entered in the ledger later: it did not answer at first"
+        problems.append((words, ""))
     if summary.batches:
         count = "1 batch" if summary.batches == 1 else f"{summary.batches} batches"
         problems.append((f"{count} not in the cost: the API bills a batch later", "yellow"))

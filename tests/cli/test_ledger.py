@@ -2,6 +2,7 @@
 `savemode ledger copy`.
 """
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,17 @@ from savemode_cli.core.budget.budget import Budget
 from savemode_cli.core.budget.ledger import Settle, reserve
 from savemode_cli.ledgers import open_ledger
 from tests.support.command import Run
-from tests.support.servers import PostgresServer, RedisServer, new_name, shared_postgres, shared_redis
+from tests.support.servers import (
+    WITHOUT_REDIS,
+    PostgresServer,
+    RedisServer,
+    new_name,
+    redis_program,
+    running_redis,
+    shared_postgres,
+    shared_redis,
+)
+from tests.support.upstream import Upstream
 
 NOW = datetime.now(UTC)
 
@@ -56,6 +67,38 @@ def test_from_a_file_to_a_server_and_back(
     assert shown.code == 0
     assert "b" in shown.out
     assert savemode("report", "--ledger", far).code == 0
+
+
+@pytest.mark.parametrize("server", [shared_redis, shared_postgres], ids=["redis", "postgres"])
+def test_budget_on_a_server_is_simulated(savemode: Run, server: Callable[[], RedisServer | PostgresServer]) -> None:
+    """
+    The one that `budget set` keeps there; one that is given counts more.
+    """
+    far = ("--ledger", server().url(new_name()))
+    assert savemode("simulate-budget", "--spend", "25", *far).code == 2
+    assert savemode("budget", "set", "20", *far).code == 0
+
+    refused = savemode("simulate-budget", "--spend", "25", "--check", *far)
+    assert (refused.code, "20.00" in refused.out) == (1, True)
+    assert savemode("simulate-budget", "--spend", "25", "--budget", "30", "--check", *far).code == 0
+
+
+@pytest.mark.skipif(redis_program() is None, reason=WITHOUT_REDIS)
+def test_doctor_warns_of_a_server_that_may_lose_counts(savemode: Run, upstream: Upstream) -> None:
+    """
+    Of one that writes nothing to its disk, and of one that would delete keys.
+    """
+    words = ("doctor", "--json", "--port", "0", "--upstream", upstream.url, "--ledger")
+    safe = json.loads(savemode(*words, shared_redis().url(new_name())).out)["findings"]
+    assert [one["level"] for one in safe if one["about"] == "ledger"] == ["OK"]
+    with running_redis("--appendonly", "no", "--maxmemory-policy", "volatile-lru") as server:
+        done = savemode(*words, server.url())
+
+    found = [one for one in json.loads(done.out)["findings"] if one["about"] == "ledger"]
+    assert done.code == 1
+    assert [one["level"] for one in found] == ["OK", "WARN", "WARN"]
+    assert ["appendonly no" in found[1]["text"], "volatile-lru" in found[2]["text"]] == [True, True]
+    assert ["appendonly" in found[1]["fix"], "noeviction" in found[2]["fix"]] == [True, True]
 
 
 def test_ledgers_are_not_added_up(savemode: Run, tmp_path: Path) -> None:

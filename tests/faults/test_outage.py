@@ -25,6 +25,8 @@ def check(report: Report) -> None:
     assert re.search(
         r"WARNING ledger_back: the budget ledger answers again; \d+ bills of \$0\.\d+ entered", report.said
     )
+    assert "entered in the ledger later" in report.said
+    assert "not counted" not in report.said
     assert "Traceback" not in report.said
 
 

@@ -184,10 +184,12 @@ def test_receipt_without_a_ledger() -> None:
     """
     Where the ledger does not answer, what is left is unknown, and the receipt says so.
     """
-    assert shown(Summary(unpriced=1, uncounted=2, batches=2, uncounted_requests=3), OPEN, None)[2:] == [
+    summary = Summary(unpriced=1, uncounted=3, batches=2, uncounted_requests=3).ended(2)
+    assert shown(summary, OPEN, None)[2:] == [
         "  problems  1 call to a model without a known price, charged at the highest",
         "            known one",
         "            2 calls not counted: the ledger did not answer",
+        "            1 call entered in the ledger later: it did not answer at first",
         "            2 batches not in the cost: the API bills a batch later",
         "            3 requests not in the cost: to paths whose cost is not known",
         "  budget    unknown: the ledger is unavailable",

@@ -43,7 +43,9 @@ class BudgetOptions:
         metavar="USD",
         help="Refuse new requests once this much is spent.",
         doc="The limit of the budget named default, in US dollars. 0 counts and limits nothing.",
-        other_help={"simulate-budget": "The limit in US dollars.  [default: the one configured]"},
+        other_help={
+            "simulate-budget": "The limit in US dollars.  [default: the one configured, or that of the ledger]"
+        },
         commands=_SIMULATION,
         risk="spends",
         effect="the limit of the budget named default, in place of yours",
@@ -173,8 +175,11 @@ class BudgetOptions:
         shown_default="a file in your data folder",
         suggestions=("memory:",),
         help="Where spend is kept, such as sqlite:///ledger.db or redis://HOST:6379/0.",
-        commands=(*_PROXIES, "doctor", *_LEDGER_COMMANDS, "report", "tokens list"),
-        other_help={"report": "Report the charges in this ledger, and read no files."},
+        commands=(*_PROXIES, "doctor", *_LEDGER_COMMANDS, "report", "tokens list", "simulate-budget"),
+        other_help={
+            "report": "Report the charges in this ledger, and read no files.",
+            "simulate-budget": "Where the budget is kept that is simulated without --budget.",
+        },
         risk="spends",
         effect="spend is kept there and not in your ledger, where your limits are",
     )

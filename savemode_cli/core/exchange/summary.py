@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from savemode_cli.core.diagnosis.causes import Cause
 from savemode_cli.core.exchange.bill import usage_json
@@ -45,7 +46,9 @@ class Summary(Struct, frozen=True):
     unpriced: int = 0
     """Model calls that were charged at the highest known price, because their model has no price."""
     uncounted: int = 0
-    """Model calls that were allowed while the ledger was unavailable."""
+    """Model calls that were allowed while the ledger was unavailable, apart from those of `entered_later`."""
+    entered_later: int = 0
+    """Of those, the ones that are in the ledger in the end. Known only when the proxy has ended."""
     batches: int = 0
     """Batches that were started. Their bill comes with their results, and no figure includes it."""
     uncounted_requests: int = 0
@@ -126,6 +129,15 @@ class Summary(Struct, frozen=True):
             outcomes=_plus(self.outcomes, {answer.outcome: 1}),
         )
 
+    def ended(self, lost: int) -> "Summary":
+        """
+        The summary of a proxy that has ended.
+
+        Args:
+            lost: how many calls are not in the ledger, and never will be.
+        """
+        return replace(self, uncounted=lost, entered_later=max(0, self.uncounted - lost))
+
     def to_json(self) -> dict[str, Any]:
         """
         The summary for machines.
@@ -138,6 +150,7 @@ class Summary(Struct, frozen=True):
             **({"guard": {"refused": self.guard_refused, "warned": self.guard_warned}} if self._guarded else {}),
             "unpriced": self.unpriced,
             "uncounted": self.uncounted,
+            **({"entered_later": self.entered_later} if self.entered_later else {}),
             "batches": self.batches,
             "uncounted_requests": self.uncounted_requests,
             "upgraded_requests": self.upgraded_requests,

@@ -185,6 +185,18 @@ class RemoteLedger(ABC):
         """
         self._run(self._steps.check())
 
+    def concerns(self) -> tuple[tuple[str, str], ...]:
+        """
+        What about the server may cost counts one day: what it is, and what helps.
+
+        Raises:
+            LedgerUnavailable: the server does not answer.
+        """
+        return self._call(self._read_concerns)
+
+    def _read_concerns(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
     def close(self) -> None:
         """
         See `Ledger`.

@@ -154,6 +154,9 @@ def test_what_the_cost_does_not_tell() -> None:
     )
 
     assert (summary.requests, summary.unpriced, summary.uncounted, summary.batches) == (3, 1, 1, 1)
+    ends = [summary.ended(lost) for lost in (0, 1, 2)]
+    assert [(one.uncounted, one.entered_later) for one in ends] == [(0, 1), (1, 0), (2, 0)]
+    assert (ends[0].to_json()["entered_later"], "entered_later" in ends[1].to_json()) == (1, False)
     assert summary.charged_nusd == {"reported": 5, "estimated": 7}
 
 
