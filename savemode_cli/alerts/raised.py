@@ -2,17 +2,27 @@
 The alerts of one proxy: who is told what, once.
 
 Rule of this file: the core says what is worth an alert. Of all processes that use a ledger, the one that claims an alert in it
-tells it. If the ledger does not answer, each process tells it.
+tells it. If the ledger does not answer, each process tells it; that the ledger does not answer is claimed on this machine.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
+from savemode_cli.alerts.claims import is_first
 from savemode_cli.alerts.sender import Sender
 from savemode_cli.core.budget.admission import Allowed, Decision
-from savemode_cli.core.budget.alerts import Alert, Crossings, downgrade_alert, guard_alert, ledger_alert
+from savemode_cli.core.budget.alerts import (
+    STRICT_REASONS,
+    Alert,
+    Crossings,
+    downgrade_alert,
+    guard_alert,
+    ledger_alert,
+    strict_alert,
+)
 from savemode_cli.core.errors import LedgerBusy
 from savemode_cli.core.exchange.observed import Observed
 
@@ -47,13 +57,17 @@ class Alerts:
     name = "alerts"
     wants_content = False
 
-    def __init__(self, senders: Sequence[Sender], crossings: Crossings, ledger: str = "") -> None:
+    def __init__(
+        self, senders: Sequence[Sender], crossings: Crossings, ledger: str = "", claims_folder: Path | None = None
+    ) -> None:
         """
         Args:
             senders: one for each channel.
             crossings: the shares of budgets that are told.
             ledger: a hash of the ledger's address.
+            claims_folder: where the processes of this machine claim alerts without a ledger; None: each tells.
         """
+        self._claims_folder = claims_folder
         self._senders = senders
         self._crossings = crossings
         self._ledger = ledger
@@ -93,7 +107,7 @@ class Alerts:
         def heard(event: str, text: str) -> None:
             announce(event, text)
             if event == "ledger_unavailable":
-                self._raise([ledger_alert(self._ledger, text, datetime.now(UTC))], claim=False)
+                self._raise_here(ledger_alert(self._ledger, text, datetime.now(UTC)))
 
         return heard
 
@@ -114,6 +128,8 @@ class Alerts:
         if bill.alarm is not None:
             conversation = (None if caller is None else caller.session_id) or exchange.call.session or ""
             self._raise([guard_alert(bill.alarm, conversation, exchange.started_at)])
+        if bill.budget is not None and bill.budget.reason in STRICT_REASONS:
+            self._raise([strict_alert(bill.budget, exchange.started_at)])
         if bill.receipt is not None and bill.receipt.verified is False and exchange.upgrade.upgraded:
             self._raise([downgrade_alert(exchange.call.model or "this model", exchange.started_at)])
 
@@ -124,18 +140,33 @@ class Alerts:
         for sender in self._senders:
             sender.close()
 
-    def _raise(self, alerts: Sequence[Alert], *, claim: bool = True) -> None:
+    def _raise_here(self, alert: Alert) -> None:
         """
-        Tell the last of these alerts; those before it are past, and are not told later.
+        Tell an alert that cannot be claimed in the ledger: once over all processes of this machine.
+        """
+        folder = self._claims_folder
+        if self._new([alert]) and (folder is None or is_first(folder, alert.id)):
+            self._send(alert)
+
+    def _new(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """
+        Those that this process does not know, which it knows from now on.
         """
         new = [alert for alert in alerts if alert.id not in self._known]
         for alert in new:
             self._known[alert.id] = None
             if len(self._known) > _MOST_REMEMBERED:
                 del self._known[next(iter(self._known))]
+        return new
+
+    def _raise(self, alerts: Sequence[Alert]) -> None:
+        """
+        Tell the last of these alerts; those before it are past, and are not told later.
+        """
+        new = self._new(alerts)
         if not new or new[-1] is not alerts[-1]:
             return
-        if not claim or self._claims is None:
+        if self._claims is None:
             self._send(alerts[-1])
             return
         try:

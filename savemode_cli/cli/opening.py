@@ -102,7 +102,8 @@ def open_alerts(settings: "Settings", announce: Callable[[str, str], None]) -> "
     from savemode_cli.core.budget.alerts import Crossings
 
     senders = [Sender(one.name, one.open(settings), announce) for one in configured_channels(settings)]
-    return Alerts(senders, Crossings(settings.alerts_at), settings.ledger_id) if senders else None
+    claims = settings.alert_claims_folder if settings.ledger_id else None
+    return Alerts(senders, Crossings(settings.alerts_at), settings.ledger_id, claims) if senders else None
 
 
 def open_till_with_alerts(

@@ -137,6 +137,13 @@ class Settings(
         return user_data() / "proxies"
 
     @property
+    def alert_claims_folder(self) -> Path:
+        """
+        The folder in which the processes of this machine claim alerts while their ledger does not answer.
+        """
+        return user_data() / "alerts"
+
+    @property
     def sends_events(self) -> bool:
         """
         Whether events are sent to PostHog. That needs a key, and the option `telemetry` must not be false. Simulated calls

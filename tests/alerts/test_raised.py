@@ -149,6 +149,36 @@ def test_trouble_of_the_ledger() -> None:
     assert [one.text for one in sent] == ["disk full."]
 
 
+def test_trouble_of_one_ledger_is_told_once_by_all_processes_of_a_machine(tmp_path: Path) -> None:
+    """
+    The ledger cannot be asked, so the claim is a file; another ledger's trouble is another alert.
+    """
+    sent: list[Alert] = []
+    for ledger in ("one", "one", "other"):
+        sender = Sender("list", lambda alert, _: sent.append(alert), lambda *_: None)
+        alerts = Alerts([sender], Crossings(SHARES), ledger, tmp_path / "alerts")
+        alerts.listening(lambda *_: None)("ledger_unavailable", f"{ledger} is full")
+        alerts.close()
+
+    assert [one.text for one in sent] == ["one is full.", "other is full."]
+
+
+def test_refusal_of_a_strict_budget(upstream: Upstream) -> None:
+    """
+    Money is left, so no share tells it.
+    """
+    with (
+        receiving() as receiver,
+        running_proxy(upstream.url, budget_nusd=2 * COST, strict=True, alerts_webhook=receiver.url) as proxy,
+    ):
+        for _ in range(2):
+            assert send(proxy, {**CALL, "max_tokens": 10_000}).status == 429
+        until(lambda: receiver.received)
+        assert proxy.exchanges
+
+    assert [alert["kind"] for alert in receiver.alerts] == ["strict"]
+
+
 class Busy:
     """
     A ledger that is locked at first.

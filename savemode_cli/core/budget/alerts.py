@@ -16,13 +16,14 @@ from msgspec import Struct
 from savemode_cli.core.budget.admission import Standing
 from savemode_cli.core.budget.budget import Limit
 from savemode_cli.core.budget.guard import Alarm
+from savemode_cli.core.budget.report import BudgetReport
 from savemode_cli.core.budget.scopes import ALL
 from savemode_cli.core.money.amounts import amounts, dollars
 
-Kind = Literal["budget", "guard", "downgrade", "ledger", "test"]
+Kind = Literal["budget", "strict", "guard", "downgrade", "ledger", "test"]
 """
-Budget: a share of it is spent. Guard: a conversation seems to have run away. Downgrade: the upstream billed 5-minute caching
-for a request of 1 hour. Ledger: it does not answer.
+Budget: a share of it is spent. Strict: a strict budget refused a request although money is left. Guard: a conversation seems to
+have run away. Downgrade: the upstream billed 5-minute caching for a request of 1 hour. Ledger: it does not answer.
 """
 
 SCHEMA_VERSION = 1
@@ -126,6 +127,40 @@ def guard_alert(alarm: Alarm, conversation: str, at: datetime) -> Alert:
     )
 
 
+STRICT_REASONS = ("ask", "uncounted")
+"""Why a strict budget refuses requests while money is left, see `admission.Reason`."""
+
+
+def strict_alert(report: BudgetReport, at: datetime) -> Alert:
+    """
+    A strict budget refused a request although money is left, so that its spend never reaches 100 %. One alert a day for each
+    budget and person.
+
+    Args:
+        report: of the refusal.
+        at: when the request came.
+    """
+    name = _named(report.name, report.scope, report.who)
+    left = "" if report.left_nusd is None else f" {dollars(report.left_nusd)} is left."
+    why = "its cost is not known" if report.reason == "uncounted" else "it may cost more than is left"
+    return Alert(
+        _id("strict", report.name, report.scope, report.who, f"{at.astimezone(UTC):%Y-%m-%d}"),
+        "strict",
+        f"Budget {name}: a request was refused",
+        f"The budget is strict and refused a request, because {why}.{left}",
+        at,
+        {
+            "budget": {
+                "name": report.name,
+                "scope": report.scope,
+                "who": report.who,
+                "reason": report.reason,
+                **amounts(remaining=report.left_nusd),
+            }
+        },
+    )
+
+
 def downgrade_alert(model: str, at: datetime) -> Alert:
     """
     The upstream billed 5-minute caching for 1 hour. One alert a day for each model.
@@ -162,7 +197,7 @@ def sample_alert(at: datetime) -> Alert:
 def _budget_alert(standing: Standing, share: Decimal, now: datetime) -> Alert:
     limit, balance = standing.limit, standing.balance
     budget = limit.budget
-    name = budget.name if budget.scope == ALL else f"{budget.name} ({budget.scope} {limit.who or 'not given'})"
+    name = _named(budget.name, budget.scope, limit.who)
     percent = f"{balance.spent_nusd * 100 // limit.nusd} %"
     ends = budget.resets(standing.resets_at)
     return Alert(
@@ -182,6 +217,10 @@ def _budget_alert(standing: Standing, share: Decimal, now: datetime) -> Alert:
             }
         },
     )
+
+
+def _named(budget: str, scope: str, who: str) -> str:
+    return budget if scope == ALL else f"{budget} ({scope} {who or 'not given'})"
 
 
 def _window(limit: Limit, now: datetime) -> str:

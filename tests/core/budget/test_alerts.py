@@ -7,10 +7,21 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from savemode_cli.core.budget.admission import Balance, Standing
-from savemode_cli.core.budget.alerts import Alert, Crossings, downgrade_alert, guard_alert, ledger_alert, sample_alert
+from savemode_cli.core.budget.alerts import (
+    Alert,
+    Crossings,
+    downgrade_alert,
+    guard_alert,
+    ledger_alert,
+    sample_alert,
+    strict_alert,
+)
 from savemode_cli.core.budget.budget import Budget, limit_of
 from savemode_cli.core.budget.guard import Alarm
+from savemode_cli.core.budget.report import BudgetReport
 from savemode_cli.core.budget.window import parse_window
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -137,6 +148,28 @@ def test_other_kinds() -> None:
     assert guard_alert(alarm, "s", NOW).text == (
         "The guard refused a conversation: it runs 21 sub-agents at the same time (limit: 20)."
     )
+
+
+def test_refusal_of_a_strict_budget() -> None:
+    """
+    Once a day for each budget and person; what is left is in it, and who it is about.
+    """
+    report = BudgetReport(
+        allowed=False, status="exceeded", reason="ask", left_nusd=300_000_000, name="day", scope="user", who="ann"
+    )
+    alert = strict_alert(report, NOW)
+
+    assert (alert.kind, alert.title) == ("strict", "Budget day (user ann): a request was refused")
+    assert alert.text == (
+        "The budget is strict and refused a request, because it may cost more than is left. $0.3000 is left."
+    )
+    assert alert.to_json()["budget"]["remaining_usd"] == "0.300000000"
+    assert alert.id == strict_alert(report, NOW + timedelta(hours=1)).id
+    others = [strict_alert(replace(report, who="bob"), NOW), strict_alert(replace(report, name="week"), NOW)]
+    tomorrow = strict_alert(report, NOW + timedelta(days=1))
+    assert len({one.id for one in (alert, tomorrow, *others)}) == 4
+    uncounted = strict_alert(replace(report, reason="uncounted", left_nusd=None), NOW)
+    assert uncounted.text.endswith("because its cost is not known.")
 
 
 def test_memory_is_bounded() -> None:
