@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import socket
 
     from savemode_cli.config import Settings
+    from savemode_cli.core.budget.ledger import Charge
     from savemode_cli.core.exchange.exchange import Exchange
     from savemode_cli.core.exchange.observed import Observed, Part, Sink
     from savemode_cli.core.exchange.summary import Summary
@@ -215,7 +216,7 @@ def compose(
     access = AccessPolicy(hosts, any_address=settings.allow_remote, token=settings.access_token, tokens=settings.tokens)
     parts: list[Part] = [part for part in (flags, keep_warm) if part is not None]
     connections = Connections(announce=announce, incoming_mb=settings.incoming_mb)
-    gateway = _gateway(relay, recent, watch, sinks, parts, pages, connections)
+    gateway = _gateway(relay, recent, watch, sinks, parts, pages, connections, settings)
     server = Server(
         gateway,
         access,
@@ -299,17 +300,35 @@ def _gateway(
     parts: "Sequence[Part]",
     pages: "Mapping[str, Any]",
     connections: "Connections",
+    settings: "Settings",
 ) -> "Gateway":
     """
     The application, with the pages about what it does.
     """
+    from functools import partial
+
+    from savemode_cli.proxy.forecasts import Forecasts
     from savemode_cli.proxy.gateway import Gateway
     from savemode_cli.proxy.live_pages import LivePages, Look
     from savemode_cli.views.live_page import POLICY, page, read_files
 
     look = Look(page, POLICY, read_files())
-    pages = {**LivePages(watch, relay, recent, look).pages, **pages}
+    forecasts = Forecasts(partial(_charges, settings)) if settings.ledger_id else None
+    pages = {**LivePages(watch, relay, recent, look, forecasts).pages, **pages}
     return Gateway(relay, recent, sinks=sinks, parts=parts, pages=pages, connections=connections)
+
+
+def _charges(settings: "Settings", since: datetime) -> "tuple[Charge, ...]":
+    """
+    What was charged since a time, read beside the event loop.
+    """
+    from savemode_cli.ledgers import open_ledger
+
+    ledger = open_ledger(settings.ledger_url, password=settings.password_of_ledger())
+    try:
+        return ledger.charges(since)
+    finally:
+        ledger.close()
 
 
 def _tell_sink(sink: "Sink", observed: "Observed") -> None:

@@ -7,15 +7,13 @@ Rule of this file: it reads what was spent, from the ledger or from files that a
 import shlex
 import sys
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from savemode_cli.cli.budget import AsJson, Who, open_configured
 from savemode_cli.cli.flags import Flags
-from savemode_cli.cli.periods import time_zone
 from savemode_cli.cli.progress import progress
 from savemode_cli.cli.screen import echo, echo_json, say, width_of
 from savemode_cli.core.errors import BadInput
@@ -23,16 +21,14 @@ from savemode_cli.core.errors import BadInput
 if TYPE_CHECKING:
     from savemode_cli.config import Settings
     from savemode_cli.core.budget.budget import Limit
+    from savemode_cli.core.budget.forecast import Charges
     from savemode_cli.core.budget.ledger import Charge, Ledger
-    from savemode_cli.core.budget.pace import Pace
 
 From = Annotated[
     list[str] | None,
     typer.Option("--from", metavar="PATH", help="Transcripts or captures, in place of the ledger; may be repeated."),
 ]
-Charges = list[tuple[datetime, int]]
 
-_MOST_AHEAD = 366
 _WINDOWS = ("day", "week", "month")
 
 
@@ -47,31 +43,26 @@ def forecast(
     """
     Show the pace of spend and when a budget is reached, with 80 % intervals.
     """
-    from savemode_cli.core.budget.pace import Pace
+    from savemode_cli.core.budget.forecast import forecast_of, spent_in_window
     from savemode_cli.views.pace import forecast_json, forecast_lines
 
     settings, now = flags.settings(), datetime.now(UTC)
     ledger = open_configured(settings)
     try:
         which = _limit(settings, ledger, name, who, limit, now)
-        zone = time_zone(which.budget.zone) or UTC
         if paths:
             charges, source = _of_files(settings, paths)
-            spent_nusd = _spent_in_window(charges, which, now)
+            spent_nusd = spent_in_window(charges, which, now)
         else:
             charges = [(one.settled_at, one.nusd) for one in ledger.charges() if _is_about(one, which)]
             source, spent_nusd = "the ledger", ledger.balance(which.key, now).spent_nusd
     finally:
         ledger.close()
-    pace = Pace(charges, now, zone)
-    days = _days_ahead(which, pace)
-    reached = pace.reached(_left(which, charges, spent_nusd, now), days)
-    coming = None if which.budget.window.calendar is None else pace.coming(days)
-    at_end = None if coming is None else coming.plus(spent_nusd)
+    expected = forecast_of(which, charges, spent_nusd, now)
     if as_json:
-        echo_json(forecast_json(which, spent_nusd, pace, at_end, reached, source))
+        echo_json(forecast_json(which, spent_nusd, expected, source))
     else:
-        lines = forecast_lines(which, spent_nusd, pace, at_end, reached, source, width_of(sys.stdout))
+        lines = forecast_lines(which, spent_nusd, expected, source, width_of(sys.stdout))
         say(sys.stdout, "\n".join(lines))
 
 
@@ -166,7 +157,7 @@ def _limit(
     return limit
 
 
-def _of_files(settings: "Settings", paths: list[str]) -> tuple[Charges, str]:
+def _of_files(settings: "Settings", paths: list[str]) -> "tuple[Charges, str]":
     """
     What the requests in some files cost, and how many files those are, in words.
     """
@@ -197,45 +188,3 @@ def _is_about(charge: "Charge", limit: "Limit") -> bool:
 
     scope, who = limit.budget.scope, limit.who
     return scope == ALL or any(key.partition("/")[2].partition("/")[2] == f"{scope}={who}" for key in charge.keys)
-
-
-def _spent_in_window(charges: Charges, limit: "Limit", now: datetime) -> int:
-    window = limit.budget.window
-    if window.calendar is not None:
-        begin = limit.budget.starts_at(now)
-    else:
-        begin = datetime.min.replace(tzinfo=UTC) if window.span is None else now - window.span
-    return sum(nusd for at, nusd in charges if begin <= at <= now)
-
-
-def _days_ahead(limit: "Limit", pace: "Pace") -> int:
-    """
-    How many days after today the window has, or a rolling window takes to be another one.
-    """
-    window = limit.budget.window
-    if window.span is not None:
-        if window.span < timedelta(days=1):
-            raise BadInput(
-                f"a forecast counts in days, and the window of budget {limit.budget.name} is shorter",
-                hint="name another budget",
-            )
-        return window.span.days
-    if window.calendar is None:
-        return _MOST_AHEAD
-    zone = time_zone(limit.budget.zone) or UTC
-    return (limit.resets_at.astimezone(zone).date() - pace.today).days - 1
-
-
-def _left(limit: "Limit", charges: Charges, spent_nusd: int, now: datetime) -> Callable[[int], int]:
-    """
-    What is left of the limit at the end of a day, before that day's own spend: charges leave a rolling window.
-    """
-    span = limit.budget.window.span
-    if span is None:
-        return lambda _: limit.nusd - spent_nusd
-
-    def left(days: int) -> int:
-        begin = now + timedelta(days=days) - span
-        return limit.nusd - sum(nusd for at, nusd in charges if begin < at <= now)
-
-    return left

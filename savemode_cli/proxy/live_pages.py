@@ -13,12 +13,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from savemode_cli.core.budget.admission import Standing
+from savemode_cli.core.budget.forecast import Forecast
 from savemode_cli.core.budget.overview import standing_json
 from savemode_cli.core.errors import LedgerUnavailable
 from savemode_cli.core.exchange.exchange import Exchange
 from savemode_cli.core.exchange.observed import Observed
 from savemode_cli.core.exchange.running import RunningSummary
 from savemode_cli.proxy.broadcast import Broadcast
+from savemode_cli.proxy.forecasts import Forecasts
 from savemode_cli.proxy.metrics import exposition
 from savemode_cli.proxy.relay import Relay
 
@@ -80,14 +82,23 @@ class LivePages:
     The pages about the running proxy.
     """
 
-    def __init__(self, watch: Watch, relay: Relay, recent: Collection[Exchange], look: Look) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        relay: Relay,
+        recent: Collection[Exchange],
+        look: Look,
+        forecasts: Forecasts | None = None,
+    ) -> None:
         """
         Args:
             watch: has the totals and the readers of events.
             relay: has the budgets and the number of running requests.
             recent: the last exchanges, oldest first.
             look: what the page for people needs from the views.
+            forecasts: makes the forecasts of budgets; None without any.
         """
+        self._forecasts = forecasts
         self._watch = watch
         self._relay = relay
         self._recent = recent
@@ -118,6 +129,7 @@ class LivePages:
             self._relay.now(),
             in_flight=self._relay.in_flight,
             sort=request.query_params.get("sort", ""),
+            forecasts=self._forecasts_of(standings),
         )
         headers = {**_HEADERS, "content-security-policy": self._look.policy, "referrer-policy": "no-referrer"}
         return Response(text, media_type="text/html", headers=headers)
@@ -143,7 +155,24 @@ class LivePages:
 
     async def _budgets(self) -> list[dict[str, Any]] | None:
         standings = await self._standings()
-        return None if standings is None else [standing_json(standing) for standing in standings]
+        if standings is None:
+            return None
+        forecasts = self._forecasts_of(standings)
+        return [
+            {
+                **standing_json(standing),
+                "forecast": forecasts[standing.limit.key].to_json() if standing.limit.key in forecasts else None,
+            }
+            for standing in standings
+        ]
+
+    def _forecasts_of(self, standings: Sequence[Standing] | None) -> Mapping[str, Forecast]:
+        """
+        The last forecasts by the key of the budget.
+        """
+        if self._forecasts is None or not standings:
+            return {}
+        return self._forecasts.of(standings, self._relay.now())
 
     async def _standings(self) -> Sequence[Standing] | None:
         """

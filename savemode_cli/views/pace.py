@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from savemode_cli.core.budget.budget import Limit
-from savemode_cli.core.budget.pace import Interval, Pace, Reached, Suggestion
+from savemode_cli.core.budget.forecast import Forecast
+from savemode_cli.core.budget.pace import Interval, Reached, Suggestion
 from savemode_cli.core.budget.scopes import ALL
 from savemode_cli.core.money.amounts import amounts, dollars
 from savemode_cli.views.labelled import labelled
@@ -18,22 +19,18 @@ from savemode_cli.views.printable import printable
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def forecast_lines(
-    limit: Limit, spent_nusd: int, pace: Pace, at_end: Interval | None, reached: Reached, source: str, width: int
-) -> Iterator[str]:
+def forecast_lines(limit: Limit, spent_nusd: int, forecast: Forecast, source: str, width: int) -> Iterator[str]:
     """
     A forecast for people.
 
     Args:
         limit: the budget.
         spent_nusd: what is spent in its window.
-        pace: of the days so far.
-        at_end: what will be spent at the end of the window; None if it does not end.
-        reached: when the limit is reached.
+        forecast: what is expected.
         source: where the spend is from, for people.
         width: of the screen, in columns.
     """
-    budget = limit.budget
+    budget, pace = limit.budget, forecast.pace
     who = f" ({budget.scope} {printable(limit.who)})" if budget.scope != ALL else ""
     yield f"budget {budget.name}{who} {dollars(limit.nusd)} ({budget.window.words()}; {budget.resets(limit.resets_at)})"
     today = pace.coming(0)
@@ -42,9 +39,9 @@ def forecast_lines(
         ("today", f"{_interval(today)} more until midnight"),
         ("usual", ", ".join(f"{day} {dollars(nusd)}" for day, nusd in zip(_WEEKDAYS, pace.week(), strict=True))),
     ]
-    if at_end is not None:
-        rows.append(("at reset", _interval(at_end)))
-    rows.append(("reached", _reached(limit, reached)))
+    if forecast.at_end is not None:
+        rows.append(("at reset", _interval(forecast.at_end)))
+    rows.append(("reached", _reached(limit, forecast.reached)))
     rows.append(("from", f"{source}: {len(pace.days)} complete days since {pace.first}; in brackets: 80 % intervals"))
     for label, text in rows:
         yield from labelled(label, text, width)
@@ -70,31 +67,25 @@ def _before_end(limit: Limit) -> str:
     return "before the reset" if limit.budget.window.calendar is not None else "within the time looked at"
 
 
-def forecast_json(
-    limit: Limit, spent_nusd: int, pace: Pace, at_end: Interval | None, reached: Reached, source: str
-) -> dict[str, Any]:
+def forecast_json(limit: Limit, spent_nusd: int, forecast: Forecast, source: str) -> dict[str, Any]:
     """
     The same for programs. See `forecast_lines` for the arguments.
     """
-    budget = limit.budget
-    times = {"earliest": reached.earliest, "expected": reached.expected, "latest": reached.latest}
+    budget, pace = limit.budget, forecast.pace
+    expected = forecast.to_json()
     return {
         "budget": budget.name,
         "scope": budget.scope,
         "who": limit.who,
         "window": str(budget.window),
         **amounts(limit=limit.nusd, spent=spent_nusd, today=pace.today_nusd),
-        "rest_of_today": _interval_json(pace.coming(0)),
-        "at_reset": None if at_end is None else _interval_json(at_end),
-        "reached": {name: None if moment is None else moment.isoformat() for name, moment in times.items()},
+        "rest_of_today": expected["rest_of_today"],
+        "at_reset": expected["at_reset"],
+        "reached": expected["reached"],
         "usual_nusd": dict(zip(_WEEKDAYS, pace.week(), strict=True)),
         "source": source,
         "days": len(pace.days),
     }
-
-
-def _interval_json(interval: Interval) -> dict[str, Any]:
-    return amounts(low=interval.low, expected=interval.middle, high=interval.high)
 
 
 def suggestion_lines(suggested: Sequence[Suggestion]) -> Iterator[str]:

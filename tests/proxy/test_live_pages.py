@@ -4,13 +4,20 @@
 
 import json
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from savemode_cli.core.budget.admission import Hold
+from savemode_cli.core.budget.budget import Budget
+from savemode_cli.core.budget.ledger import reserve, settle
+from savemode_cli.core.budget.window import parse_window
+from savemode_cli.ledgers import open_ledger
 from savemode_cli.proxy.broadcast import MAX_READERS
 from savemode_cli.views.live_page import read_files
-from tests.support.upstream import RunningProxy, Upstream
+from tests.support.upstream import RunningProxy, Upstream, running_proxy
 from tests.support.waiting import until
 from tests.support.wire import End, exchange, request
 
@@ -151,8 +158,40 @@ def test_the_page_may_load_only_its_own_files(upstream: Upstream, proxy: Running
     assert page.all(b"content-security-policy")[0].startswith(
         b"default-src 'none'; script-src 'self'; style-src 'self'"
     )
-    assert b"<h2>Budgets</h2>" in page.body
+    assert b">Budgets</h2>" in page.body
     for path, (content, media_type) in read_files().items():
         file = exchange(proxy.port, request("GET", path))
         assert (file.status, file.body, file.all(b"content-type")) == (200, content, [media_type.encode()])
         assert file.all(b"x-content-type-options") == [b"nosniff"]
+
+
+def test_the_forecast_of_a_budget(upstream: Upstream, tmp_path: Path) -> None:
+    """
+    It is made from the charges in the ledger, beside the requests.
+    """
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    ledger, now = open_ledger(url), datetime.now(UTC)
+    counted = Budget("default", 1, parse_window("month"))
+    for day in range(20, 0, -1):
+        at = now - timedelta(days=day)
+        reserve(ledger, Hold(f"h{day}", (counted.key("", at),), 10**9, at + timedelta(minutes=9)), [], at)
+        settle(ledger, f"h{day}", 10**9, "reported", at)
+    ledger.close()
+
+    with running_proxy(upstream.url, ledger=url, budget_nusd=400 * 10**9) as proxy:
+        assert summary(proxy)["budgets"][0]["forecast"] is None
+        until(lambda: summary(proxy)["budgets"][0]["forecast"] is not None)
+        forecast = summary(proxy)["budgets"][0]["forecast"]
+        assert forecast["days"] == 20
+        assert forecast["at_reset"]["expected_nusd"] > 0
+        assert b" at reset</td>" in exchange(proxy.port, request("GET", "/-/")).body
+
+
+def test_a_ledger_in_memory_has_no_forecast(upstream: Upstream, proxy: RunningProxy) -> None:
+    """
+    It has no days before today.
+    """
+    call(proxy)
+    shown = summary(proxy)
+    assert shown["dearest_misses"] == []
+    assert all(budget["forecast"] is None for budget in shown["budgets"])

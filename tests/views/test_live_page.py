@@ -3,7 +3,9 @@ The page of a running proxy: it shows the sums, and text of others is text.
 """
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from html.parser import HTMLParser
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from savemode_cli.core.exchange.running import RunningSummary
 from savemode_cli.core.wire.caller import Caller
 from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.views.live_page import FILES, SORTS, page
-from tests.builders import a_standing, an_exchange
+from tests.builders import a_standing, a_verdict, an_exchange
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 EVIL = "<script>alert(1)</script>\"'&"
@@ -113,7 +115,9 @@ def test_hostile_names_are_text() -> None:
     """
     found = shown(exchanges(model=EVIL, session=EVIL, error=EVIL, path=f"/{EVIL}"), agent=EVIL)
 
-    assert [more for tag, more in found.tags if tag == "script"] == [{"src": "/-/page.js", "defer": None}]
+    assert [more for tag, more in found.tags if tag == "script"] == [
+        {"src": path, "defer": None} for path in FILES if path.endswith(".js")
+    ]
     assert EVIL in found.text
 
 
@@ -124,5 +128,38 @@ def test_it_loads_only_its_own_files() -> None:
     found = shown(exchanges())
     loaded = {more.get("src") or more.get("href") for tag, more in found.tags if tag in ("script", "link", "img")}
 
-    assert loaded == set(FILES) == {"/-/page.css", "/-/page.js", "/-/icon.svg"}
+    assert loaded == set(FILES)
     assert not [more for _, more in found.tags if "style" in more or any(name.startswith("on") for name in more)]
+
+
+def test_what_savemode_sent_itself_is_marked() -> None:
+    """
+    A keep-warm request is not one of the client.
+    """
+    assert "keep-warm" in shown(exchanges(1, keep_warm=True)).text
+    assert "keep-warm" not in shown(exchanges(1)).text
+
+
+def test_the_dearest_miss_is_on_the_page() -> None:
+    """
+    With its cost.
+    """
+    assert a_verdict("system_changed").cost_nusd in shown(exchanges(1, verdict=a_verdict("system_changed"))).amounts
+
+
+def test_the_vendored_files_are_as_published() -> None:
+    """
+    uPlot and its licence have the checksums that are written beside them, and the scripts fetch nothing.
+    """
+    folder = files("savemode_cli.views").joinpath("page")
+    lines = folder.joinpath("vendored.sha256").read_text().splitlines()
+    sums = {line.split()[1]: line.split()[0] for line in lines if not line.startswith("#")}
+
+    assert lines[0].startswith("# uPlot 1.6.32")
+    assert {*sums} == {"uplot.js", "uplot.css", "uplot-LICENSE.txt"}
+    for name, expected in sums.items():
+        assert sha256(folder.joinpath(name).read_bytes()).hexdigest() == expected, name
+    assert "MIT" in folder.joinpath("uplot-LICENSE.txt").read_text()
+    for script in ("uplot.js", "charts.js"):
+        text = folder.joinpath(script).read_text()
+        assert not [word for word in ("eval(", "new Function", "fetch(", "XMLHttpRequest") if word in text], script

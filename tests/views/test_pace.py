@@ -5,6 +5,7 @@ A forecast and suggested limits, as they are shown.
 from datetime import UTC, datetime, timedelta
 
 from savemode_cli.core.budget.budget import Budget, Limit, limit_of
+from savemode_cli.core.budget.forecast import Forecast
 from savemode_cli.core.budget.pace import Interval, Pace, Reached, Suggestion
 from savemode_cli.core.budget.window import Window
 from savemode_cli.views.pace import forecast_json, forecast_lines, suggestion_lines, suggestions_json
@@ -25,7 +26,7 @@ def shown(limit: Limit = LIMIT, at_end: Interval | None = AT_END, width: int = 8
     """
     The lines without colours.
     """
-    lines = list(forecast_lines(limit, 210 * USD, PACE, at_end, REACHED, "the ledger", width))
+    lines = list(forecast_lines(limit, 210 * USD, Forecast(PACE, at_end, REACHED), "the ledger", width))
     return [without_colours(line) for line in lines]
 
 
@@ -59,7 +60,7 @@ def test_never_reached() -> None:
     """
     Then there is no interval.
     """
-    lines = forecast_lines(LIMIT, 0, PACE, None, Reached(None, None, None), "the ledger", 80)
+    lines = forecast_lines(LIMIT, 0, Forecast(PACE, None, Reached(None, None, None)), "the ledger", 80)
 
     assert "  reached   not before the reset" in [without_colours(line) for line in lines]
 
@@ -68,7 +69,7 @@ def test_json() -> None:
     """
     The same, exactly.
     """
-    read = forecast_json(LIMIT, 210 * USD, PACE, Interval(1, 2, 3), REACHED, "the ledger")
+    read = forecast_json(LIMIT, 210 * USD, Forecast(PACE, Interval(1, 2, 3), REACHED), "the ledger")
 
     assert (read["limit_nusd"], read["spent_usd"]) == (250 * USD, "210.000000000")
     assert read["at_reset"]["expected_nusd"] == 2
@@ -77,7 +78,7 @@ def test_json() -> None:
         "expected": "2026-11-27T12:00:00+00:00",
         "latest": None,
     }
-    assert forecast_json(LIMIT, 0, PACE, None, REACHED, "")["at_reset"] is None
+    assert forecast_json(LIMIT, 0, Forecast(PACE, None, REACHED), "")["at_reset"] is None
 
 
 def test_suggestions() -> None:

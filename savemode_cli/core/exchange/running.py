@@ -12,6 +12,7 @@ from typing import Any
 
 from savemode_cli.core.cache.lifetimes import LIFETIMES
 from savemode_cli.core.exchange.billed import billed_request
+from savemode_cli.core.exchange.dearest import DearestMisses, dear_miss
 from savemode_cli.core.exchange.exchange import Exchange
 from savemode_cli.core.exchange.histogram import Histogram
 from savemode_cli.core.exchange.summary import Summary
@@ -103,6 +104,7 @@ class RunningSummary:
         """By the start of the hour, in UTC."""
         self.models: OrderedDict[str, Totals] = OrderedDict()
         self.sessions: OrderedDict[str, SessionSums] = OrderedDict()
+        self.dearest = DearestMisses()
         self.durations = Histogram()
         """The durations of model calls, in seconds."""
         self.first_bytes = Histogram()
@@ -131,6 +133,9 @@ class RunningSummary:
         if len(self._products) < _MOST_PRODUCTS:
             self._products.add(exchange.call.product)
         self.total.add(request)
+        missed = dear_miss(exchange, session=request.session, agent=request.agent or "")
+        if missed is not None:
+            self.dearest.add(missed)
         hour = request.at.replace(minute=0, second=0, microsecond=0)
         _held(self.hours, hour, self._bounds.hours, Totals).add(request)
         _held(self.models, request.model or "", self._bounds.models, Totals).add(request)
@@ -178,6 +183,7 @@ class RunningSummary:
             **self._head_json(now),
             "total": self.total.to_json(),
             "counts": self.summary.to_json(),
+            "dearest_misses": [miss.to_json() for miss in self.dearest.of_week(now)],
             "hours": [{"hour": hour.isoformat(), **totals.to_json()} for hour, totals in sorted(self.hours.items())],
             "models": [{"model": model or None, **totals.to_json()} for model, totals in reversed(self.models.items())],
             "sessions": [session.to_json() for session in reversed(self.sessions.values())],

@@ -10,6 +10,7 @@ let again = false;
 
 function say(text) {
   const state = document.getElementById("state");
+  state.className = text === "live" ? "live" : "lost";
   if (state.textContent !== text) state.textContent = text;
 }
 
@@ -39,12 +40,15 @@ function show(fresh) {
     const same = [...fresh.querySelectorAll("details")].find((one) => one.id === open.id);
     if (same) same.open = true;
   }
-  const focused = main.contains(document.activeElement) ? document.activeElement.id : "";
+  const active = document.activeElement;
+  const focused = main.contains(active) ? active.id || active.closest("details[id]")?.id || "" : "";
   const scrolled = [...main.querySelectorAll(".wide")].map((one) => one.scrollLeft);
   const adopted = document.importNode(fresh, true);
   main.replaceWith(adopted);
+  drawCharts();
   adopted.querySelectorAll(".wide").forEach((one, place) => { one.scrollLeft = scrolled[place] || 0; });
-  if (focused) document.getElementById(focused)?.focus();
+  const back = focused ? document.getElementById(focused) : null;
+  (back?.tagName === "DETAILS" ? back.querySelector("summary") : back)?.focus({ preventScroll: true });
 }
 
 function later() {

@@ -126,7 +126,20 @@ def _budget(budget: Json) -> str:
         return f"{name:<16} {amount(budget['spent_nusd'])} spent, no limit"
     filled = min(_BAR_CELLS, permille * _BAR_CELLS // 1000)
     bar = "█" * filled + "░" * (_BAR_CELLS - filled)
-    return f"{name:<16} {bar} {permille // 10:>3} %   {amount(max(0, left))} left of {amount(limit)}"
+    forecast = _forecast(budget.get("forecast"))
+    return f"{name:<16} {bar} {permille // 10:>3} %   {amount(max(0, left))} left of {amount(limit)}{forecast}"
+
+
+def _forecast(forecast: Json | None) -> str:
+    """
+    When a budget is expected to be reached, otherwise what is expected to be spent at its reset.
+    """
+    if forecast is None:
+        return ""
+    expected, end = forecast["reached"]["expected"], forecast["at_reset"]
+    if expected is not None:
+        return f"  reached {_clock(expected, '%a %d %b')}"
+    return "" if end is None else f"  ${end['expected_nusd'] / _NUSD_PER_USD:,.2f} at reset"
 
 
 def spend_per_hour(snapshot: Snapshot) -> list[float]:
@@ -195,6 +208,7 @@ def requests(snapshot: Snapshot, words: str = "") -> Table:
     rows = []
     for one in _newest(snapshot, words):
         usage, status = one.get("usage"), str(one["status"] or "-")
+        status += " keep-warm" if one.get("keep_warm") else ""
         rows.append(
             (
                 _clock(one["started_at"]),

@@ -157,3 +157,30 @@ def test_text_of_others_is_printable() -> None:
     cells = [cell for table in (shown.sessions(given), shown.requests(given)) for row in table.rows for cell in row]
 
     assert all(cell.isprintable() for cell in cells)
+
+
+def test_what_is_expected_of_a_budget() -> None:
+    """
+    The day on which it is reached; otherwise what is spent at its reset.
+    """
+    never = {"reached": {"expected": None}, "at_reset": {"expected_nusd": 4_321_000_000}}
+    soon = {"reached": {"expected": "2026-11-27T12:00:00+00:00"}, "at_reset": None}
+    rolling = {"reached": {"expected": None}, "at_reset": None}
+    found = [{**budget("x"), "forecast": forecast} for forecast in (never, soon, rolling, None)]
+    lines = [line for line, _ in shown.budgets(snapshot(budgets=found), 4)]
+
+    assert [line.partition("left of $5.0000")[2] for line in lines] == [
+        "  $4.32 at reset",
+        "  reached Fri 27 Nov",
+        "",
+        "",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_request_of_savemode_is_marked() -> None:
+    """
+    It is not one of a client.
+    """
+    rows = shown.requests(snapshot(exchanges=[exchange(keep_warm=True), exchange()])).rows
+    assert [row[2] for row in rows] == ["200", "200 keep-warm"]
