@@ -76,6 +76,7 @@ def report(
         _show_trial(settings, since, until, time_zone(timezone), as_json=as_json)
         return
     span = _span(by, since, until, time_zone(timezone), timezone)
+    _check_target(html)
     files = [] if flags.given["ledger"] is not None else _files(list(paths or ()), settings)
     result = _report(files, settings, span)
     if html is not None:
@@ -251,6 +252,16 @@ def _add_charges(sums: _Sums, settings: "Settings") -> dict[str, int]:
     finally:
         ledger.close()
     return {"the ledger": 1}
+
+
+def _check_target(file: Path | None) -> None:
+    """
+    Refuse a file that cannot be written, before everything is read.
+    """
+    if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
+        raise BadInput(
+            f"cannot write {file}: it is a folder, or you have no permission to write it", hint="give a different file"
+        )
 
 
 def _write(file: Path, result: "Report") -> None:

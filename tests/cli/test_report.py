@@ -131,6 +131,17 @@ def test_html(savemode: Run, recorded: Path) -> None:
     assert error_line(missing).startswith("error: cannot write no/such/folder.html: ")
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_reading(
+    savemode: Run, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Reading may take a minute.
+    """
+    monkeypatch.setattr("savemode_cli.cli.report._report", None)
+    for name in ("no/such/folder.html", str(recorded)):
+        assert error_line(savemode("report", str(recorded), "--html", name)).startswith(f"error: cannot write {name}: ")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
