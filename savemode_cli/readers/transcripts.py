@@ -203,25 +203,27 @@ class _Reading:
             progress = decode_progress(line).data
             if progress is not None and progress.message is not None and progress.message.timestamp is not None:
                 self._agents[progress.agentId or ""] = progress.message.timestamp
-        before = self._before(read.parentUuid)[3]
+        before = self._marks.get(read.parentUuid or "", _NO_MARK)
         if kind == "user":
-            event = event_of_user(before, is_meta=bool(read.isMeta), by_person=bool(person))
+            event = event_of_user(before[3], is_meta=bool(read.isMeta), by_person=bool(person))
         else:
-            event = event_of(kind, line, before)
-        self._remember(read.uuid, read.parentUuid, read.timestamp, person, event)
-
-    def _before(self, parent: str | None) -> _Mark | tuple[None, bool, str, Event]:
-        return self._marks.get(parent or "", _NO_MARK)
+            event = event_of(kind, line, before[3])
+        self._remember(read.uuid, before, read.timestamp, person, event)
 
     def _remember(
-        self, uuid: str | None, parent: str | None, at: datetime | None, person: bool | None, event: Event
+        self,
+        uuid: str | None,
+        before: _Mark | tuple[None, bool, str, Event],
+        at: datetime | None,
+        person: bool | None,
+        event: Event,
     ) -> None:
         if uuid is None or at is None:
             return
         if self._agent == "":
             self._counts.record(at)
         marks = self._marks
-        _, inherited, turn, _ = marks.get(parent or "", _NO_MARK)
+        _, inherited, turn, _ = before
         if person is None:
             marks[uuid] = at, inherited, turn, event
         else:
@@ -232,13 +234,14 @@ class _Reading:
 
     def _answer(self, read: Line) -> None:
         is_synthetic = read.message is not None and read.message.model == _SYNTHETIC and not read.isApiErrorMessage
-        self._remember(read.uuid, read.parentUuid, read.timestamp, None, "restart" if is_synthetic else "")
+        before = self._marks.get(read.parentUuid or "")
+        self._remember(read.uuid, before or _NO_MARK, read.timestamp, None, "restart" if is_synthetic else "")
         agent = read.agentId or self._agent
         self._add(
             read,
             (self._number, agent, read.isSidechain),
             agent,
-            self._marks.get(read.parentUuid or ""),
+            before,
             read.parentUuid,
             read.requestRef,
             is_new_version=self._is_new_version(read.version),
@@ -249,7 +252,8 @@ class _Reading:
         return None not in (before, version) and before != version
 
     def _nested(self, read: Line, nested: NestedRecord, agent: str) -> None:
-        self._remember(read.uuid, read.parentUuid, read.timestamp, None, "")
+        before = self._marks.get(read.parentUuid or "", _NO_MARK)
+        self._remember(read.uuid, before, read.timestamp, None, "")
         at = self._agents.get(agent)
         self._add(nested, (self._number, agent, "progress"), agent, None if at is None else (at, False, "", ""))
 
