@@ -4,6 +4,7 @@ The framing of one answer, and the body of its request, without a network.
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -217,11 +218,12 @@ def test_body_of_many_pieces_is_one_buffer() -> None:
         cycle.more_body = False
         assert sizes == [1] * 1000
         assert cycle.waiting_bytes == 1000
-        return len(cycle._pieces), await cycle.read(1000)
+        return sys.getsizeof(cycle._whole), await cycle.read(1000)
 
     (kept, body), _ = run(pieces)
 
-    assert (kept, body) == (2, bytes(number % 256 for number in range(1000)))
+    assert kept < 3000
+    assert body == bytes(number % 256 for number in range(1000))
 
 
 def test_hang_up() -> None:
