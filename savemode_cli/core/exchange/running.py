@@ -124,7 +124,7 @@ class RunningSummary:
         Returns:
             What it adds to the sums; None if it was not billed.
         """
-        self.summary = self.summary.add(exchange)
+        self.summary.count(exchange)
         self._time(exchange)
         session = None if caller is None else caller.session_id
         request = billed_request(exchange, session=session, agent=None if caller is None else caller.agent_id or "")

@@ -1,17 +1,16 @@
 """
 One sum over exchanges, which every report shows. Views compute no figures of their own.
 
-Rule of this file: a summary only adds. `add` returns a new summary and reads one exchange.
+Rule of this file: a summary only adds, one exchange at a time. `add` returns a new summary, and `count` changes it.
 """
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from savemode_cli.core.diagnosis.causes import Cause
-from savemode_cli.core.exchange.bill import usage_json
+from savemode_cli.core.exchange.bill import Bill, usage_json
 from savemode_cli.core.exchange.exchange import SCHEMA_VERSION, Exchange
 from savemode_cli.core.money.amounts import amounts
 from savemode_cli.core.wire.usage import Usage
@@ -28,7 +27,7 @@ _NOT_MONEY = (None, "unidentified", "guard")
 """The reasons of refusals, and of requests that are not refused, in which no budget is in the way."""
 
 
-class Summary(Struct, frozen=True):
+class Summary(Struct):
     """
     Totals over exchanges. Amounts are nano-USD.
     """
@@ -70,64 +69,101 @@ class Summary(Struct, frozen=True):
     downgraded: int = 0
     """Upgraded calls that were billed 5-minute writes only."""
     usage: Usage = field(default_factory=Usage)
-    bases: Mapping[str, int] = field(default_factory=dict)
+    bases: dict[str, int] = field(default_factory=dict)
     """How many charges there are on each basis."""
-    charged_nusd: Mapping[str, int] = field(default_factory=dict)
+    charged_nusd: dict[str, int] = field(default_factory=dict)
     """How much was charged on each basis, in nano-USD."""
-    missed_nusd: Mapping[Cause, int] = field(default_factory=dict)
+    missed_nusd: dict[Cause, int] = field(default_factory=dict)
     """How much more the missed tokens cost than reading them from the cache, by cause, in nano-USD."""
-    missed_tokens: Mapping[Cause, int] = field(default_factory=dict)
+    missed_tokens: dict[Cause, int] = field(default_factory=dict)
     """How many tokens were missed, by cause."""
-    skips: Mapping[str, int] = field(default_factory=dict)
+    skips: dict[str, int] = field(default_factory=dict)
     """How many skips there were, by code."""
-    other_edits: Mapping[str, int] = field(default_factory=dict)
+    other_edits: dict[str, int] = field(default_factory=dict)
     """How many edits on the wire were not upgrades of a TTL, by rule."""
-    outcomes: Mapping[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
     """How many exchanges there were, by outcome."""
 
     def add(self, exchange: Exchange) -> "Summary":
         """
         The summary with one more exchange.
         """
+        more = self.copy()
+        more.count(exchange)
+        return more
+
+    def copy(self) -> "Summary":
+        """
+        A summary that does not change when this one counts more.
+        """
+        names = ("bases", "charged_nusd", "missed_nusd", "missed_tokens", "skips", "other_edits", "outcomes")
+        return replace(self, **{name: dict(getattr(self, name)) for name in names})
+
+    def count(self, exchange: Exchange) -> None:
+        """
+        Add one exchange to this summary, for who adds up many.
+        """
         call, upgrade, bill, answer = exchange.call, exchange.upgrade, exchange.bill, exchange.answer
-        passed = answer.outcome != "refused"
-        is_call = passed and call.is_model_call
-        answered = answer.outcome in _ANSWERED
-        upgraded = upgrade.upgraded if answered else 0
-        settlement = bill.settlement if passed else None
-        receipt, budget = bill.receipt, bill.budget
-        difference = None if receipt is None else receipt.difference_nusd
-        misses = () if bill.verdict is None else bill.verdict.misses
-        return Summary(
-            requests=self.requests + is_call,
-            others=self.others + (passed and not is_call),
-            over_budget=self.over_budget + (budget is not None and budget.reason not in _NOT_MONEY),
-            guard_refused=self.guard_refused + (bill.alarm is not None and bill.alarm.refused),
-            guard_warned=self.guard_warned + (bill.alarm is not None and not bill.alarm.refused),
-            unpriced=self.unpriced + (bill.price_state == "unpriced"),
-            uncounted=self.uncounted + (is_call and budget is not None and budget.unchecked),
-            batches=self.batches + (passed and call.starts_batch),
-            uncounted_requests=self.uncounted_requests + (answered and call.is_uncounted),
-            upgraded_requests=self.upgraded_requests + (upgraded > 0),
-            breakpoints_upgraded=self.breakpoints_upgraded + upgraded,
-            breakpoints_observed=self.breakpoints_observed + (upgrade.proposed if upgrade.observed else 0),
-            resent=self.resent + upgrade.resent,
-            cost_nusd=self.cost_nusd + (bill.cost_nusd or 0),
-            difference_nusd=self.difference_nusd + (difference or 0),
-            not_compared=self.not_compared + (upgraded > 0 and difference is None),
-            verified=self.verified + (receipt is not None and receipt.verified is True),
-            downgraded=self.downgraded + (receipt is not None and receipt.verified is False),
-            usage=self.usage if bill.usage is None else self.usage + bill.usage,
-            bases=self.bases if settlement is None else _plus(self.bases, {settlement.basis: 1}),
-            charged_nusd=self.charged_nusd
-            if settlement is None
-            else _plus(self.charged_nusd, {settlement.basis: settlement.nusd}),
-            missed_nusd=_plus(self.missed_nusd, *[{miss.cause: miss.cost_nusd} for miss in misses]),
-            missed_tokens=_plus(self.missed_tokens, *[{miss.cause: miss.tokens} for miss in misses]),
-            skips=_plus(self.skips, *[{skip.code: 1} for skip in upgrade.skips]),
-            other_edits=_plus(self.other_edits, upgrade.other_edits),
-            outcomes=_plus(self.outcomes, {answer.outcome: 1}),
-        )
+        if answer.outcome != "refused":
+            self._count_sent(exchange)
+        self.unpriced += bill.price_state == "unpriced"
+        self.resent += upgrade.resent
+        self.cost_nusd += bill.cost_nusd or 0
+        if answer.outcome in _ANSWERED:
+            self.uncounted_requests += call.is_uncounted
+            self._count_upgraded(exchange)
+        if upgrade.observed:
+            self.breakpoints_observed += upgrade.proposed
+        self._count_judged(bill)
+        if bill.receipt is not None:
+            self.difference_nusd += bill.receipt.difference_nusd or 0
+            self.verified += bill.receipt.verified is True
+            self.downgraded += bill.receipt.verified is False
+        if bill.usage is not None:
+            self.usage += bill.usage
+        for miss in () if bill.verdict is None else bill.verdict.misses:
+            _add(self.missed_nusd, miss.cause, miss.cost_nusd)
+            _add(self.missed_tokens, miss.cause, miss.tokens)
+        for skip in upgrade.skips:
+            _add(self.skips, skip.code, 1)
+        for rule, number in upgrade.other_edits.items():
+            _add(self.other_edits, rule, number)
+        _add(self.outcomes, answer.outcome, 1)
+
+    def _count_judged(self, bill: Bill) -> None:
+        """
+        What a budget and the guard have said of a request.
+        """
+        if bill.budget is not None and bill.budget.reason not in _NOT_MONEY:
+            self.over_budget += 1
+        if bill.alarm is not None:
+            self.guard_refused += bill.alarm.refused
+            self.guard_warned += not bill.alarm.refused
+
+    def _count_sent(self, exchange: Exchange) -> None:
+        """
+        What counts of a request only if it was sent.
+        """
+        call, bill = exchange.call, exchange.bill
+        if call.is_model_call:
+            self.requests += 1
+            self.uncounted += bill.budget is not None and bill.budget.unchecked
+        else:
+            self.others += 1
+            self.batches += call.starts_batch
+        if bill.settlement is not None:
+            _add(self.bases, bill.settlement.basis, 1)
+            _add(self.charged_nusd, bill.settlement.basis, bill.settlement.nusd)
+
+    def _count_upgraded(self, exchange: Exchange) -> None:
+        """
+        The breakpoints that were upgraded, of a call that a model worked on.
+        """
+        upgraded, receipt = exchange.upgrade.upgraded, exchange.bill.receipt
+        if upgraded:
+            self.upgraded_requests += 1
+            self.breakpoints_upgraded += upgraded
+            self.not_compared += receipt is None or receipt.difference_nusd is None
 
     def ended(self, lost: int) -> "Summary":
         """
@@ -181,14 +217,8 @@ class Summary(Struct, frozen=True):
         return {cause: {"missed_tokens": self.missed_tokens[cause], **amounts(cost=nusd)} for cause, nusd in costs}
 
 
-def _plus(counts: Mapping[Name, int], *more: Mapping[Name, int]) -> Mapping[Name, int]:
+def _add(counts: dict[Name, int], name: Name, number: int) -> None:
     """
-    Add counts to others. Names keep the order in which they appeared first.
+    Count something by its name. Names keep the order in which they appeared first.
     """
-    if not any(more):
-        return counts
-    total = dict(counts)
-    for added in more:
-        for name, number in added.items():
-            total[name] = total.get(name, 0) + number
-    return total
+    counts[name] = counts.get(name, 0) + number

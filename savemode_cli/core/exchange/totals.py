@@ -145,8 +145,10 @@ class Totals:
             missed.tokens += read.tokens
             missed.nusd += read.nusd
         at = request.at
-        self.first_at = at if self.first_at is None else min(self.first_at, at)
-        self.last_at = at if self.last_at is None else max(self.last_at, at)
+        if self.last_at is None or at > self.last_at:
+            self.last_at = at
+        if self.first_at is None or at < self.first_at:
+            self.first_at = at
 
     @property
     def missed_nusd(self) -> int:
