@@ -150,10 +150,10 @@ class PostgresLedger(RemoteLedger):
             raise failed from error
 
     def _prepare(self, connection: Connection) -> None:
+        check_server(connection.info.server_version, None)
         sent_us = self._steps.clock.now_us()
         found = connection.execute(existence(self._schema)).fetchone()
         assert found is not None  # noqa: S101 - one row
-        check_server(connection.info.server_version, None)
         self._steps.clock.learn(found[1], sent_us)
         if not found[0]:
             with connection.transaction():

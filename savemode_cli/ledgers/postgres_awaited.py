@@ -117,9 +117,9 @@ class AsyncPostgresLedger(AsyncRemoteLedger):
         return connection
 
     async def _prepare(self, connection: Connection) -> None:
+        check_server(connection.info.server_version, None)
         sent_us = self._steps.clock.now_us()
         ((exists, time_us),) = await _rows(connection, existence(self._schema).decode(), ())
-        check_server(connection.info.server_version, None)
         self._steps.clock.learn(time_us, sent_us)
         if not exists:
             await asyncio.get_running_loop().run_in_executor(None, self._make)

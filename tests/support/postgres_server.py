@@ -30,7 +30,7 @@ def postgres_programs() -> Path | None:
     """
     found = shutil.which("initdb")
     if found is not None:
-        return Path(found).parent
+        return Path(found).resolve().parent
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return newest[-1].parent if newest else None
 
@@ -65,7 +65,7 @@ def postgres_template() -> Path:
     kept = TEMPLATES / version.strip().replace(" ", "-").replace("/", "-")
     if not kept.exists():
         with tempfile.TemporaryDirectory() as parent:
-            _give(Path(parent))
+            give(Path(parent))
             words = ["-U", "savemode", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale", "C", "--wal-segsize", "1"]
             command = [str(programs / "initdb"), "-D", f"{parent}/data", *words]
             subprocess.run(command, check=True, capture_output=True, user=unprivileged(), cwd=parent)
@@ -79,7 +79,10 @@ def postgres_template() -> Path:
     return kept
 
 
-def _give(folder: Path) -> None:
+def give(folder: Path) -> None:
+    """
+    Let the user that runs PostgreSQL have a folder.
+    """
     user = unprivileged()
     if user is not None:
         entry = pwd.getpwnam(user)
@@ -113,7 +116,7 @@ class PostgresServer:
             if self.host != "127.0.0.1":
                 with (data / "pg_hba.conf").open("a") as rules:
                     rules.write("host all all all trust\n")
-            _give(self.folder)
+            give(self.folder)
         settings = {
             "listen_addresses": self.host,
             "unix_socket_directories": "",
