@@ -2,10 +2,10 @@
 A lane has a prefix with thinking on and one with thinking off; a switch reads the one that it switches to.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from savemode_cli.core.replay.inference import LaneRequest, lane_requests
 from savemode_cli.core.replay.recording import Recorded
