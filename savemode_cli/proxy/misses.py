@@ -70,7 +70,7 @@ class CacheMisses:
             return None
         if not self._time_share.is_left():
             return None
-        with self._time_share.spending():
+        with self._time_share:
             return self._asked(exchange.call, body, exchange.upgrade.on_wire)
 
     def _asked(self, call: CallInProgress, body: bytes, edits: Sequence[Edit]) -> Asked | None:

@@ -5,8 +5,7 @@ Rule of this file: it measures time. Its callers decide which work is optional.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 SHARE = 0.05
 """The share of the event loop's time that optional work may take."""
@@ -17,7 +16,7 @@ BURST_S = 1.0
 
 class TimeShare:
     """
-    A time budget that refills with the clock, up to a limit.
+    A time budget that refills with the clock, up to a limit. Optional work is done in a `with` block of it.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -27,7 +26,7 @@ class TimeShare:
         """
         self._clock = clock
         self._left_s = BURST_S
-        self._asked_at = clock()
+        self._asked_at = self._began = clock()
 
     def is_left(self) -> bool:
         """
@@ -38,13 +37,14 @@ class TimeShare:
         self._asked_at = now
         return self._left_s > 0
 
-    @contextmanager
-    def spending(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """
-        Subtract the duration of this block from the budget, also if it raises.
+        From now on, time is subtracted from the budget, also if the block raises.
         """
-        began = self._clock()
-        try:
-            yield
-        finally:
-            self._left_s -= self._clock() - began
+        self._began = self._clock()
+
+    def __exit__(self, *_raised: object) -> None:
+        """
+        Subtract the duration of the block.
+        """
+        self._left_s -= self._clock() - self._began

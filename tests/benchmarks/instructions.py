@@ -51,6 +51,8 @@ def main() -> None:
     bursts = chosen.bursts if chosen.bursts is not None else (5 if chosen.quick else 15)
     if not shutil.which("valgrind"):
         raise SystemExit("valgrind is not installed: with it, callgrind counts the instructions")
+    if chosen.keep:
+        Path(chosen.keep).mkdir(parents=True, exist_ok=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         counted = runner.run(count_instructions(builds, kinds, sizes, judged=chosen.judged, keep=chosen.keep))
         spent = runner.run(measure_cpu(builds, kinds, sizes, bursts)) if bursts else {}
