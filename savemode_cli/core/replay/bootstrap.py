@@ -57,6 +57,10 @@ def intervals(turns: Sequence[TurnCounts], rows: Mapping[str, Sequence[Differenc
         return dict.fromkeys(rows, (None, None))
     random = Random(seed)  # noqa: S311 - statistics, not security
     samples: dict[str, list[int]] = {name: [] for name in rows}
+    amounts = {
+        name: ([one.nusd for one in differences], [one.rescuable_nusd for one in differences])
+        for name, differences in rows.items()
+    }
     for _ in range(max(_LEAST_RESAMPLES, min(_RESAMPLES, _MOST_DRAWS // count))):
         # `random()` gives the same numbers in every version of Python, which other methods do not promise.
         drawn = [int(random.random() * count) for _ in range(count)]
@@ -64,9 +68,9 @@ def intervals(turns: Sequence[TurnCounts], rows: Mapping[str, Sequence[Differenc
         for index in drawn:
             counts.add(turns[index])
         kept = 1 - counts.changed_share
-        for name, differences in rows.items():
-            nusd = sum(differences[index].nusd for index in drawn)
-            rescuable_nusd = sum(differences[index].rescuable_nusd for index in drawn)
+        for name, (every_nusd, every_rescuable_nusd) in amounts.items():
+            nusd = sum(map(every_nusd.__getitem__, drawn))
+            rescuable_nusd = sum(map(every_rescuable_nusd.__getitem__, drawn))
             samples[name].append(nusd - rescuable_nusd * kept.numerator // kept.denominator)
     return {name: _percentiles(values) for name, values in samples.items()}
 

@@ -114,13 +114,19 @@ class PolicySum:
         tokens.write_5m_tokens += write_5m
         tokens.write_1h_tokens += write_1h
         tokens.read_tokens += read
+        if rates is not None:
+            self.ausd += rates.cost_ausd(plain, write_5m, write_1h, read) + beside_ausd
+        if result.kept_warm_tokens:
+            self.kept_warm_tokens += result.kept_warm_tokens
+            self.ausd += 0 if rates is None else result.kept_warm_tokens * rates.read
+        if result.rescuable_tokens:
+            self._count_rescuable(result, rates)
+
+    def _count_rescuable(self, result: Counterfactual, rates: InputRates | None) -> None:
         is_hour = result.rescuable_ttl == "1h"
         self.rescuable_tokens += result.rescuable_tokens if is_hour else 0
         self.rescuable_5m_tokens += 0 if is_hour else result.rescuable_tokens
-        self.kept_warm_tokens += result.kept_warm_tokens
         if rates is not None:
-            self.ausd += rates.cost_ausd(plain, write_5m, write_1h, read) + beside_ausd
-            self.ausd += result.kept_warm_tokens * rates.read
             written = rates.write_1h if is_hour else rates.write_5m
             self.rescuable_ausd += result.rescuable_tokens * (written - rates.read)
 
