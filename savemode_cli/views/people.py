@@ -58,7 +58,7 @@ def show(people: Sequence[Person], console: Console, at: datetime) -> None:
         Column("budget", wraps=True),
         *map(right, ("spent", "held", "limit", "left")),
         Column("status"),
-        Column("window", wraps=True, rank=1),
+        Column("window", rank=1),
     )
     for one in people:
         for line in one.lines:

@@ -40,7 +40,11 @@ def test_screen() -> None:
         "bob     person  $0.0000  $0.0000  $80.0000  $80.0000  ok      monthly, resets 2026-12-01 00:00 UTC (in 6 d 12 h)",
         "bob     pace    $0.0000  $0.0000         -         -  no cap  rolling 5h, what was spent counts for 5h",
     ]
-    assert max(map(len, drawn(show, seen(*BUDGETS), at=NOW).splitlines())) <= 80
+    narrow = drawn(show, seen(*BUDGETS), at=NOW).splitlines()
+    assert narrow[:2] == [
+        "person  budget    spent     held     limit      left  status",
+        "alice   person  $0.0000  $0.0000  $80.0000  $80.0000  ok",
+    ]
 
 
 def test_names_alone() -> None:
