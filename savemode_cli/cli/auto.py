@@ -102,4 +102,4 @@ def _sessions(paths: Sequence[str], settings: "Settings") -> "list[SessionReplay
 
     files = list(readable(list(walk(paths))))
     work = Work(partial(load_prices, settings.price_file), Wanted(), idle_prone=False)
-    return replay_files(files, settings, work, 1, Problems(), lambda _: None, lambda _: None).sessions
+    return replay_files(files, settings, work, None, Problems(), lambda _: None, lambda _: None).sessions

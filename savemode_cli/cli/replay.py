@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from savemode_cli.readers.problems import Problems
     from savemode_cli.readers.reader import Reader
     from savemode_cli.readers.replayed_files import ReplayedFiles
+    from savemode_cli.readers.sessions import Executor
     from savemode_cli.views.replay_words import Shown
 
 
@@ -63,7 +64,18 @@ def replay(
     until: Annotated[str | None, typer.Option(metavar="DAY", help="Only requests up to the end of this day.")] = None,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Only sessions whose ID starts with this.")] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Only models whose ID contains this.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Number of processes that read transcripts.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Number of processes that read transcripts.", show_default="1"),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="dask[://HOST:PORT]",
+            help="Read transcripts on a Dask cluster: the one of this scheduler, or one that is started here with --jobs "
+            "workers.  [default for them: one for each core]",
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show for each body what would be upgraded.")
     ] = False,
@@ -85,8 +97,9 @@ def replay(
     _check_chart_name(plot)
     rows: list[dict[str, Any]] = []
     watch = _watcher(out, rows if as_json else None, verbose=verbose)
+    readers = _executor(executor, jobs)
     files, others = _files(paths)
-    shown = _replayed(files, others, settings, wanted, jobs, watch)
+    shown = _replayed(files, others, settings, wanted, readers, watch)
     if plot is not None:
         _draw(plot, shown)
     if as_json:
@@ -99,6 +112,24 @@ def replay(
         show(shown, console(), verbose=verbose)
     if check and shown.replay.grade.problem:
         raise typer.Exit(1)
+
+
+def _executor(name: str | None, jobs: int | None) -> "Executor":
+    """
+    Who reads transcripts.
+
+    Raises:
+        BadInput: there is no such executor, or both options say how many workers there are.
+    """
+    if name is None:
+        from savemode_cli.readers.processes import Processes
+
+        return Processes(jobs or 1)
+    from savemode_cli.readers.dask_cluster import DaskCluster
+
+    if jobs is not None and "://" in name:
+        raise BadInput(f"--jobs has no effect on the cluster {name}", hint="omit --jobs")
+    return DaskCluster(name, jobs or os.cpu_count() or 1)
 
 
 REPLAY = Definition(replay, cls=ReplayCommand)
@@ -151,7 +182,7 @@ def _replayed(
     others: int,
     settings: "Settings",
     wanted: "Wanted",
-    jobs: int,
+    executor: "Executor",
     watch: "Callable[[Judged], None]",
 ) -> "Shown":
     from savemode_cli.core.replay.report import summed
@@ -164,7 +195,7 @@ def _replayed(
     work = Work(partial(load_prices, settings.price_file), wanted, _is_idle_prone(settings), listed)
     problems = Problems()
     with progress(bytes_to_read(files)) as advance:
-        done = replay_files(files, settings, work, jobs, problems, advance, watch)
+        done = replay_files(files, settings, work, executor, problems, advance, watch)
     return _shown(summed(done.sessions), settings, problems, done, _counted(files), others)
 
 

@@ -367,6 +367,18 @@ def _keys(answer: Answer, *, pair: bool, alone: bool) -> tuple[str, ...]:
     return (record,)
 
 
+@dataclass(frozen=True, slots=True)
+class SessionIds:
+    """
+    The answers of one session by their digests, and what was known of them when it was read.
+    """
+
+    added: dict[int, str]
+    """The digests that were new, each with the session that counts as the first one with this answer."""
+    known: dict[int, str]
+    """The digests that other sessions had, each with the first of them."""
+
+
 @dataclass(slots=True)
 class Ids:
     """
@@ -375,7 +387,8 @@ class Ids:
 
     known: dict[int, str] = field(default_factory=dict)
     """The session in which each digest was read first."""
-    _fresh: dict[int, str] = field(default_factory=dict)
+    _added: dict[int, str] = field(default_factory=dict)
+    _met: dict[int, str] = field(default_factory=dict)
 
     def origin(self, keys: Iterable[str], session: str) -> str | None:
         """
@@ -389,15 +402,32 @@ class Ids:
         origin = next((self.known[digest] for digest in digests if digest in self.known), None)
         for digest in digests:
             if digest not in self.known:
-                self.known[digest] = self._fresh[digest] = origin or session
+                self.known[digest] = self._added[digest] = origin or session
+            elif digest not in self._added:
+                self._met[digest] = self.known[digest]
         return origin
 
-    def taken(self) -> dict[int, str]:
+    def taken(self) -> SessionIds:
         """
-        The digests that were added since the last call.
+        The digests of the session that was read since the last call.
         """
-        fresh, self._fresh = self._fresh, {}
-        return fresh
+        session = SessionIds(self._added, self._met)
+        self._added, self._met = {}, {}
+        return session
+
+    def agree(self, session: SessionIds) -> bool:
+        """
+        Whether a session that another process read would be read the same here, with what is known here.
+        """
+        if not self.known.keys().isdisjoint(session.added):
+            return False
+        return all(self.known.get(digest) == origin for digest, origin in session.known.items())
+
+    def add(self, session: SessionIds) -> None:
+        """
+        Remember the answers of a session that another process read.
+        """
+        self.known.update(session.added)
 
 
 def _digest(text: str) -> int:

@@ -18,6 +18,7 @@ from savemode_cli.readers.lines import objects_in, open_text, without_mark
 from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.reader import Reader, Sample
 from savemode_cli.readers.registry import READERS
+from savemode_cli.readers.remote import RemoteFile, is_remote, remote_files
 
 _FIRST_LINES = 40
 _MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -28,21 +29,32 @@ _decode_head = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 def walk(paths: Iterable[str]) -> Iterator[Path]:
     """
-    The files at and below some paths, each once, sorted by name.
+    The files at and below some paths, each once, sorted by name. A path may be an address that fsspec understands.
 
     Raises:
         BadInput: a path does not exist, or a folder cannot be listed.
     """
-    visited: set[tuple[int, int]] = set()
+    visited: set[object] = set()
     for name in paths:
-        top = Path(name)
-        if not top.exists():
-            raise BadInput(f"{name}: no such file or folder", hint="use transcripts, bodies, a HAR, or a folder")
-        for path in [top] if top.is_file() else _below(top):
-            status = path.stat()
-            if (status.st_dev, status.st_ino) not in visited:
-                visited.add((status.st_dev, status.st_ino))
+        for path in remote_files(name) if is_remote(name) else _local_files(name):
+            identity = _identity(path)
+            if identity not in visited:
+                visited.add(identity)
                 yield path
+
+
+def _identity(path: Path) -> object:
+    if isinstance(path, RemoteFile):
+        return path
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _local_files(name: str) -> Iterator[Path]:
+    top = Path(name)
+    if not top.exists():
+        raise BadInput(f"{name}: no such file or folder", hint="use transcripts, bodies, a HAR, or a folder")
+    return iter([top]) if top.is_file() else _below(top)
 
 
 def _below(top: Path) -> Iterator[Path]:

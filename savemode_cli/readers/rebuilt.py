@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -38,7 +39,9 @@ from savemode_cli.readers.lines import numbered_lines, open_text
 from savemode_cli.readers.times import utc
 from savemode_cli.readers.transcript_files import Group, Source
 
-_MARK = b'"api-request"'
+REQUEST_LINE = "api-request"
+"""The type of a line that records a request."""
+_MARK = f'"{REQUEST_LINE}"'.encode()
 _CHUNK_BYTES = 1024 * 1024
 _ATTRIBUTION = {"type": "text", "text": "x-anthropic-billing-header: (not recorded)"}
 _UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError, ValueError, TypeError)
@@ -175,25 +178,33 @@ class RebuiltSession:
         return map(self.call, range(len(self._requests)))
 
 
-def rebuilt_sessions(groups: Iterable[Group]) -> Iterator[RebuiltSession]:
+def rebuilt_sessions(groups: Iterable[Group], are_recorded: Iterable[bool] | None = None) -> Iterator[RebuiltSession]:
     """
     Each session with the requests that it records. A request that is in several files, for example in a copy of a folder,
     counts once.
 
     Args:
         groups: the sessions, an origin before its forks.
+        are_recorded: whether each session records any request, for sessions that were read before; None: their files are
+            searched.
     """
     family: tuple[str, str] | None = None
     recorded = Recorded()
     known: set[str] = set()
-    for group in groups:
+    unknown: Iterable[bool | None] = repeat(None)
+    for group, is_recorded in zip(groups, are_recorded or unknown, strict=False):
         if family != (group.project, group.family):
             # Other conversations cannot refer to these messages any more.
             family, recorded = (group.project, group.family), Recorded()
         try:
-            yield _rebuilt(group, recorded, known)
+            searched = any(map(_records_requests, group.sources)) if is_recorded is None else is_recorded
+            yield _rebuilt(group, recorded, known) if searched else _not_recorded(group)
         except OSError:
             yield RebuiltSession(group, "a file cannot be read")
+
+
+def _not_recorded(group: Group) -> RebuiltSession:
+    return RebuiltSession(group, "it does not record its requests", is_recorded=False)
 
 
 def _rebuilt(group: Group, recorded: Recorded, known: set[str]) -> RebuiltSession:
@@ -205,8 +216,6 @@ def _rebuilt(group: Group, recorded: Recorded, known: set[str]) -> RebuiltSessio
         recorded: what the earlier sessions of its family record; what this session records is added.
         known: the IDs of the requests of all earlier sessions; those of this session are added.
     """
-    if not any(_records_requests(source) for source in group.sources):
-        return RebuiltSession(group, "it does not record its requests", is_recorded=False)
     requests: list[_Request] = []
     answers: dict[str, _Answered] = {}
     problem = ""

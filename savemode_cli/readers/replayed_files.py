@@ -24,7 +24,7 @@ from savemode_cli.readers.reader import Reader
 from savemode_cli.readers.rebuilt import RebuiltSession, rebuilt_sessions
 from savemode_cli.readers.registry import TRANSCRIPTS
 from savemode_cli.readers.replayed_bodies import Bodies, calls_in_order, replay_bodies, sent_at
-from savemode_cli.readers.sessions import ReplayedSession, Work, replayed
+from savemode_cli.readers.sessions import Executor, ReplayedSession, Work, replayed
 from savemode_cli.readers.transcript_files import Group, groups
 
 OTHER_BILL = "its answers report another usage than those of its requests"
@@ -73,7 +73,7 @@ def replay_files(
     files: Sequence[tuple[Path, Reader]],
     settings: Configured,
     work: Work,
-    jobs: int,
+    executor: Executor | None,
     problems: Problems,
     advance: Callable[[int], None],
     seen: Callable[[Judged], None],
@@ -85,20 +85,21 @@ def replay_files(
         files: the files, each with its reader.
         settings: the policy and the products.
         work: how each session is replayed.
-        jobs: how many processes read usage from transcripts.
+        executor: who reads usage from transcripts besides this process; None: nobody.
         problems: counts what cannot be read.
         advance: called with the number of bytes that were read since the last call, see `bytes_to_read`.
         seen: called with each judged body.
     """
     transcripts = groups(path for path, reader in files if reader is TRANSCRIPTS)
     recordings = [file for file in files if file[1].calls is not None]
-    by_usage = list(replayed(transcripts, work, jobs, problems, advance))
+    by_usage = list(replayed(transcripts, work, executor, problems, advance))
+    are_recorded = [session.records_requests for session in by_usage]
     bodies = Bodies()
     rebuilt: list[RebuiltSession] = []
     replay_bodies(
         heapq.merge(
             calls_in_order(recordings, problems, advance, bodies),
-            _calls(requests_in_order(_noted(rebuilt_sessions(transcripts), rebuilt, advance))),
+            _calls(requests_in_order(_noted(rebuilt_sessions(transcripts, are_recorded), rebuilt, advance))),
             key=sent_at,
         ),
         settings.policy,

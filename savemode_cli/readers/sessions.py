@@ -1,33 +1,23 @@
 """
-Reads and replays sessions one after another or in several processes, with the same result.
+Reads and replays sessions one after another or in several parts, with the same result.
 
-Rule of this file: only the totals of a replayed session stay in memory. One process reads all sessions with the same
-beginning, the origin first. If another session turns out to contain copies, the parent process, which knows all answers,
-reads it again.
+Rule of this file: only the totals of a replayed session stay in memory. Whoever reads a part knows the answers of that part
+only. The parent, which knows all answers, reads a session again if it turns out to contain copies.
 """
 
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from savemode_cli.core.money.pricing import PriceTable
 from savemode_cli.core.replay.rates import RequestRates
 from savemode_cli.core.replay.recording import Wanted
 from savemode_cli.core.replay.sessions import SessionReplay, replay_session
 from savemode_cli.core.wire.usage import NO_TOKENS, Tokens
-from savemode_cli.readers.answers import Ids
+from savemode_cli.readers.answers import Ids, SessionIds
 from savemode_cli.readers.problems import Problems
 from savemode_cli.readers.transcript_files import Group
 from savemode_cli.readers.transcripts import read_group
-
-_CHUNKS_PER_JOB = 4
-"""
-More than one, so that no process waits long for the last one. Not many, because each chunk starts without the IDs of the
-others.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +35,7 @@ class Work:
     list_prices: Callable[[], PriceTable] | None = None
     """Creates the price table that the client uses; None if it is the same."""
 
-    def rates(self) -> "_Rates":
+    def rates(self) -> "Rates":
         """
         The rates of the bill, and the rates that the client uses.
         """
@@ -53,7 +43,7 @@ class Work:
         return billed, billed if self.list_prices is None else RequestRates(self.list_prices())
 
 
-_Rates = tuple[RequestRates, RequestRates]
+Rates = tuple[RequestRates, RequestRates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +57,55 @@ class ReplayedSession:
     """None if it has no wanted request."""
     bill: tuple[int, Tokens]
     """How many answers it has that no session before it has, and the tokens of all of them, wanted or not."""
+    records_requests: bool
+    """Whether its transcript records requests, too."""
 
 
 @dataclass(slots=True)
-class _ReplayedGroup:
+class ReplayedGroup:
     """
-    One replayed session, and the digests of the answers that it counted.
+    One replayed session as the reader of a part returns it: sums, and the digests of its answers.
     """
 
     replay: SessionReplay | None
     bill: tuple[int, Tokens]
-    ids: dict[int, str]
+    records_requests: bool
+    ids: SessionIds
     problems: Problems
 
 
+class Executor(Protocol):
+    """
+    Replays parts of the sessions, in other processes or on other machines.
+    """
+
+    def parts(self, total_bytes: int) -> int:
+        """
+        Into how many parts the sessions are divided; 1: they are not, and are replayed here.
+
+        Args:
+            total_bytes: the size of all files.
+        """
+
+    def replay(self, work: Work, parts: Sequence[Sequence[Group]]) -> Iterator[tuple[int, list[ReplayedGroup]]]:
+        """
+        Replay each part with `replay_part`.
+
+        Args:
+            work: how to replay them.
+            parts: the sessions of each part.
+
+        Yields:
+            The number of a part and its result, in any order. A part may come again, with the same result.
+        """
+
+
 def replayed(
-    groups: Sequence[Group], work: Work, jobs: int, problems: Problems, advance: Callable[[int], None]
+    groups: Sequence[Group],
+    work: Work,
+    executor: Executor | None,
+    problems: Problems,
+    advance: Callable[[int], None],
 ) -> Iterator[ReplayedSession]:
     """
     Replay each session by its usage and times.
@@ -90,35 +113,50 @@ def replayed(
     Args:
         groups: the files of each session.
         work: how to replay them.
-        jobs: how many processes to use.
+        executor: who replays parts of them; None: nobody else.
         problems: counts what cannot be read.
         advance: called with the number of bytes that were read since the last call.
     """
-    chunks = _chunks(groups, jobs * _CHUNKS_PER_JOB) if jobs > 1 else []
-    if len(chunks) > 1:
-        yield from _in_parallel(groups, chunks, work, jobs, problems, advance)
+    count = 1 if executor is None else executor.parts(sum(group.bytes for group in groups))
+    parts = divided(groups, count) if count > 1 else []
+    if executor is not None and len(parts) > 1:
+        results = executor.replay(work, [[groups[place] for place in part] for part in parts])
+        yield from merged(groups, parts, results, work, problems, advance)
         return
     rates, ids = work.rates(), Ids()
     for group in groups:
         done = _replay(group, work, rates, ids)
         problems.take(done.problems)
         advance(group.bytes)
-        yield ReplayedSession(group, done.replay, done.bill)
+        yield _session(group, done)
 
 
-def _replay(group: Group, work: Work, rates: _Rates, ids: Ids) -> _ReplayedGroup:
+def replay_part(groups: Sequence[Group], work: Work, rates: Rates) -> list[ReplayedGroup]:
+    """
+    Replay the sessions of one part.
+    """
+    ids = Ids()
+    return [_replay(group, work, rates, ids) for group in groups]
+
+
+def _replay(group: Group, work: Work, rates: Rates, ids: Ids) -> ReplayedGroup:
     problems = Problems()
     session = read_group(group, ids, problems)
     billed, listed = rates
     replay = replay_session(session, billed, work.wanted, idle_prone=work.idle_prone, list_rates=listed)
     own = [request for request in session.requests if not request.copy]
     bill = len(own), sum((request.usage.tokens for request in own), NO_TOKENS)
-    return _ReplayedGroup(replay, bill, ids.taken(), problems)
+    return ReplayedGroup(replay, bill, session.records_requests, ids.taken(), problems)
 
 
-def _chunks(groups: Sequence[Group], count: int) -> list[list[int]]:
+def _session(group: Group, done: ReplayedGroup) -> ReplayedSession:
+    return ReplayedSession(group, done.replay, done.bill, done.records_requests)
+
+
+def divided(groups: Sequence[Group], count: int) -> list[list[int]]:
     """
-    The indexes of the groups, divided into chunks of about equal size. Groups of one family stay together and in order.
+    The indexes of the groups, divided into parts of about equal size. Groups of one family stay together and in order, so
+    that few sessions must be read again.
     """
     families: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
@@ -126,75 +164,47 @@ def _chunks(groups: Sequence[Group], count: int) -> list[list[int]]:
     sized = sorted(
         ((sum(groups[place].bytes for place in family), family) for family in families.values()), reverse=True
     )
-    chunks: list[list[int]] = [[] for _ in range(min(count, len(sized)))]
-    loads = [0] * len(chunks)
+    parts: list[list[int]] = [[] for _ in range(min(count, len(sized)))]
+    loads = [0] * len(parts)
     for size, family in sized:
         lightest = loads.index(min(loads))
         loads[lightest] += size
-        chunks[lightest] += family
-    return [sorted(chunk) for chunk in chunks]
+        parts[lightest] += family
+    return [sorted(part) for part in parts]
 
 
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    """
-    Within this block, new processes do not look for modules in the working directory. On systems without fork, Python
-    starts them with `-c`, which puts that directory first, and any user may be able to write to it.
-    """
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
-
-
-def _in_parallel(
+def merged(
     groups: Sequence[Group],
-    chunks: Sequence[list[int]],
+    parts: Sequence[Sequence[int]],
+    results: Iterator[tuple[int, list[ReplayedGroup]]],
     work: Work,
-    jobs: int,
     problems: Problems,
     advance: Callable[[int], None],
 ) -> Iterator[ReplayedSession]:
-    done: dict[int, _ReplayedGroup] = {}
-    workers = min(jobs, len(chunks))
-    with _safe_path(), ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(work,)) as pool:
-        running = {pool.submit(_replay_chunk, [groups[place] for place in chunk]): chunk for chunk in chunks}
-        for future in as_completed(running):
-            chunk = running[future]
-            done.update(zip(chunk, future.result(), strict=True))
-            advance(sum(groups[place].bytes for place in chunk))
+    """
+    The results of all parts as one, exactly as if there had been no parts.
+
+    Args:
+        groups: all sessions in order.
+        parts: the indexes of the sessions of each part, in order.
+        results: the number of a part and its result, in any order.
+        work: how to replay sessions that are read again.
+        problems: counts what cannot be read.
+        advance: called with the number of bytes of each part.
+    """
+    done: dict[int, ReplayedGroup] = {}
+    for number, result in results:
+        if parts[number][0] not in done:
+            advance(sum(groups[place].bytes for place in parts[number]))
+        done.update(zip(parts[number], result, strict=True))
     ids, rates = Ids(), None
     for place, group in enumerate(groups):
-        result = done.pop(place)
-        if not ids.known.keys().isdisjoint(result.ids):
-            # Another process has counted the same answers although the beginnings differ, so read this session again.
+        replayed_group = done.pop(place)
+        if ids.agree(replayed_group.ids):
+            ids.add(replayed_group.ids)
+        else:
+            # Another part has the same answers, so read this session again, with what is known now.
             rates = rates or work.rates()
-            result = _replay(group, work, rates, ids)
-        ids.known.update(result.ids)
-        problems.take(result.problems)
-        yield ReplayedSession(group, result.replay, result.bill)
-
-
-_worker_state: tuple[Work, _Rates] | None = None
-"""
-The work of this process. It is set once when the process starts, so that a price table is not sent with every chunk.
-"""
-
-
-def _start_worker(work: Work) -> None:
-    global _worker_state  # noqa: PLW0603 - the only way to pass a value to a worker process once
-    # Ctrl-C reaches every process of a terminal. A worker ends at once, and only its parent reports it.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _worker_state = work, work.rates()
-
-
-def _replay_chunk(groups: Sequence[Group]) -> list[_ReplayedGroup]:
-    assert _worker_state is not None  # noqa: S101 - the pool's initializer has run
-    work, rates = _worker_state
-    ids = Ids()
-    return [_replay(group, work, rates, ids) for group in groups]
+            replayed_group = _replay(group, work, rates, ids)
+        problems.take(replayed_group.problems)
+        yield _session(group, replayed_group)

@@ -26,6 +26,7 @@ from savemode_cli.readers.answers import Answer, Answers, Ids, Lane
 from savemode_cli.readers.cost_lines import COST_LINE, CostLines
 from savemode_cli.readers.lines import numbered_lines, objects_in, open_text
 from savemode_cli.readers.problems import Problems
+from savemode_cli.readers.rebuilt import REQUEST_LINE
 from savemode_cli.readers.times import utc
 from savemode_cli.readers.transcript_events import Event, event_of, event_of_user, has_thinking
 from savemode_cli.readers.transcript_files import Group, Source
@@ -77,7 +78,13 @@ def read_group(group: Group, ids: Ids, problems: Problems) -> Session:
             copied[origin] = max(copied.get(origin, request.ended_at), request.ended_at)
     requests.sort(key=_started)
     return Session(
-        group.session, tuple(requests), settled.repeated, settled.sharing, tuple(copied.items()), reading.stated()
+        group.session,
+        tuple(requests),
+        settled.repeated,
+        settled.sharing,
+        tuple(copied.items()),
+        reading.stated(),
+        reading.records_requests,
     )
 
 
@@ -103,6 +110,7 @@ class _Reading:
 
     def __init__(self, session: str, problems: Problems) -> None:
         self.answers = Answers()
+        self.records_requests = False
         self._session = session
         self._problems = problems
         self._marks: dict[str, _Mark] = {}
@@ -199,6 +207,8 @@ class _Reading:
             person = _by_person(read)
         elif kind == COST_LINE and self._agent == "":
             self._counts.take(line)
+        elif kind == REQUEST_LINE:
+            self.records_requests = True
         elif kind == "progress" and b'"agentId"' in line:
             progress = decode_progress(line).data
             if progress is not None and progress.message is not None and progress.message.timestamp is not None:

@@ -5,13 +5,15 @@ Run it from the repository: python -m tests.benchmarks.replay [FOLDER...]. Witho
 that tests/support/recorded.py knows of, which is no part of the project; without it there is nothing to measure.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from resource import RUSAGE_CHILDREN, getrusage
 
 from savemode_cli.core.money.pricing import nusd_of
 from savemode_cli.core.replay.bodies import BodyReplay, judged
@@ -28,10 +30,12 @@ from savemode_cli.core.upgrade.policy import Policy
 from savemode_cli.core.wire.products import PRODUCTS
 from savemode_cli.prices import load_prices
 from savemode_cli.readers.answers import Ids
+from savemode_cli.readers.dask_cluster import DaskCluster
 from savemode_cli.readers.files import calls_in, reader_of, walk
 from savemode_cli.readers.problems import Problems
+from savemode_cli.readers.processes import Processes
 from savemode_cli.readers.registry import READERS, TRANSCRIPTS
-from savemode_cli.readers.sessions import Work, replayed
+from savemode_cli.readers.sessions import Executor, Work, replayed
 from savemode_cli.readers.transcript_files import Group, groups
 from savemode_cli.readers.transcripts import read_group
 from tests.benchmarks.tables import columns, fixed, note, options
@@ -39,7 +43,6 @@ from tests.support.perturbed import perturbed
 from tests.support.recorded import CAPTURE, TRACES, recorded
 
 FOLDER = TRACES / "transcripts"
-LEAST_BYTES = 100_000_000
 LEAST_REQUESTS = 50
 """Of a single session that is graded by itself."""
 
@@ -245,12 +248,12 @@ def _spread(values: Sequence[float]) -> tuple[str, str, str]:
     )
 
 
-def many(folders: list[Path], into: Path) -> Path:
+def many(folders: list[Path], into: Path, least_bytes: int) -> Path:
     """
-    A hundred megabytes: the sets again and again, every id of a copy its own.
+    The sets again and again, every id of a copy its own.
     """
     copy, size = 0, 0
-    while size < LEAST_BYTES:
+    while size < least_bytes:
         paths = [path for folder in folders for path in walk([str(folder)]) if reader_of(path) is TRANSCRIPTS]
         for path in paths:
             text = path.read_bytes()
@@ -264,23 +267,34 @@ def many(folders: list[Path], into: Path) -> Path:
     return into
 
 
-def speed(folder: Path) -> str:
+def speed(folder: Path, rounds: int) -> str:
     """
-    One row per number of processes.
+    One row for each way and each round, one after the other: seconds, the load of the machine, the CPU seconds of this process
+    and of its workers, and how many seconds it would take if each process had a core to itself.
     """
-    rows = []
-    for jobs in (1, 2):
-        began, cpu = time.perf_counter(), time.process_time()
-        sessions = found(folder)
-        work = Work(partial(load_prices, None), Wanted(), idle_prone=False)
-        done = summed(done.replay for done in replayed(sessions, work, jobs, Problems(), lambda _: None) if done.replay)
-        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        size = sum(group.bytes for group in sessions)
-        peak = max(getrusage(who).ru_maxrss for who in (RUSAGE_SELF, RUSAGE_CHILDREN)) / 1024
-        rates = (fixed(seconds), fixed(cpu), fixed(size / seconds / 1e6, 1))
-        rows.append((str(jobs), f"{size / 1e6:.0f}", f"{done.requests:,}", *rates, f"{peak:.0f}"))
-    heads = ("processes", "MB", "requests", "s", "CPU s of the first", "MB/s", "peak MiB")
+    ways: list[tuple[str, Executor | None]] = [("one process", None), ("2 processes", Processes(2))]
+    if find_spec("distributed") is not None:
+        ways.append(("Dask, 2 workers", DaskCluster("dask", 2)))
+    rows = [_speed_row(folder, *way) for _ in range(rounds) for way in ways]
+    heads = ("way", "MB", "requests", "s", "load", "CPU s", "of workers", "free cores")
     return columns("Reading and replaying", heads, rows)
+
+
+def _speed_row(folder: Path, name: str, executor: Executor | None) -> tuple[str, ...]:
+    began, own, others = time.perf_counter(), time.process_time(), _cpu_of_children()
+    sessions = found(folder)
+    work = Work(partial(load_prices, None), Wanted(), idle_prone=False)
+    every = replayed(sessions, work, executor, Problems(), lambda _: None)
+    done = summed(one.replay for one in every if one.replay)
+    seconds, own, others = time.perf_counter() - began, time.process_time() - own, _cpu_of_children() - others
+    size = sum(group.bytes for group in sessions)
+    figures = (fixed(seconds), fixed(os.getloadavg()[0], 0), fixed(own), fixed(others), fixed(own + others / 2))
+    return (name, f"{size / 1e6:.0f}", f"{done.requests:,}", *figures)
+
+
+def _cpu_of_children() -> float:
+    usage = getrusage(RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def bodies() -> str:
@@ -317,7 +331,9 @@ def main() -> None:
     """
     parser = options(__doc__)
     parser.add_argument("folders", nargs="*", type=Path)
-    parser.add_argument("--scratch", type=Path, help="an empty folder for a hundred megabytes, for the speed")
+    parser.add_argument("--scratch", type=Path, help="an empty folder for copies of the sets, for the speed")
+    parser.add_argument("--megabytes", type=int, default=100, help="the size of these copies")
+    parser.add_argument("--rounds", type=int, default=1, help="how often the speed is measured")
     parser.add_argument("--persons", type=int, default=100, help="how many invented persons to judge `auto` on")
     asked = parser.parse_args()
     folders = asked.folders or ([one for one in sorted(FOLDER.iterdir()) if one.is_dir()] if FOLDER.exists() else [])
@@ -334,7 +350,7 @@ def main() -> None:
     if CAPTURE.exists():
         print("\n" + bodies())
     if asked.scratch is not None:
-        print("\n" + speed(many(folders, asked.scratch)))
+        print("\n" + speed(many(folders, asked.scratch, asked.megabytes * 1_000_000), asked.rounds))
 
 
 if __name__ == "__main__":

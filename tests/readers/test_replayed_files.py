@@ -44,7 +44,7 @@ def replay(folder: Path, seen: list[Judged] | None = None, **wanted: Any) -> Rep
     told: list[int] = []
     work = Work(partial(load_prices, None), Wanted(**wanted), idle_prone=False)
     judged = [] if seen is None else seen
-    done = replay_files(files, Settings(), work, 1, Problems(), told.append, judged.append)
+    done = replay_files(files, Settings(), work, None, Problems(), told.append, judged.append)
     assert sum(told) == bytes_to_read(files)
     return done
 

@@ -90,6 +90,8 @@ class Session:
     """The sessions whose answers the main conversation repeats, each with the end of the last of them."""
     stated: tuple[StatedCost, ...] = ()
     """The client's own counter readings, in the order of the file."""
+    records_requests: bool = False
+    """Whether its transcript records requests, and not only answers."""
 
 
 @dataclass(frozen=True, slots=True)
