@@ -8,6 +8,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from savemode_cli.cli.opening import (
@@ -154,7 +155,6 @@ def compose(
     """
     from savemode_cli.config import override_value
     from savemode_cli.proxy.relay import Relay
-    from savemode_cli.proxy.transport import AiohttpTransport
     from savemode_cli.serving.access import AccessPolicy, is_loopback
     from savemode_cli.serving.connections import Connections
     from savemode_cli.serving.server import Server, bind, open_port
@@ -170,40 +170,21 @@ def compose(
         simulated, now = _simulated(settings, now, AccessPolicy(hosts, any_address=settings.allow_remote))
         upstream, pages = simulated.url, dict.fromkeys(PAGES, simulated.app)
     _check_upstream(settings, upstream, port, listener)
-    transport = AiohttpTransport(
-        upstream,
-        connect_timeout_s=settings.connect_timeout_s,
-        read_timeout_s=settings.read_timeout_s,
-        proxy=network.proxy,
-        tls=network.tls,
-    )
+    transport = _transport(settings, upstream, network)
     recent: deque[Exchange] = deque(maxlen=_RECENT_EXCHANGES)
-
-    def tell(observed: "Observed") -> None:
-        recent.append(observed.exchange.shortened())
-        for hear in hearers:
-            try:
-                hear(observed)
-            except Exception as error:  # noqa: BLE001 - a sink that fails must not keep the exchange from the others
-                relay.tell_failure(error, observed.exchange.id)
-
     alerts = open_alerts(settings, announce)
-    try:
+    with _closed_on_error(listener):
         till = open_till_with_alerts(settings, announce, alerts)
-    except BaseException:
-        listener.close()
-        raise
     flags = open_flags(settings, announce)
     auto, ttl_key = open_auto(settings, announce)
-    sinks = [*sinks, *(one for one in (auto, alerts) if one is not None), *open_trial(settings, announce)]
     keep_warm = open_keep_warm(settings, now, announce, auto)
+    sinks = [*sinks, *(sink for sink in (auto, alerts) if sink is not None), *open_trial(settings, announce)]
     watch = _watch(now())
-    hearers = _hearers(record, watch, sinks)
     relay = Relay(
         _relay_settings(settings, upstream),
         transport,
         till,
-        tell,
+        partial(_record, recent, _hearers(record, watch, sinks), announce),
         keep_content=any(sink.wants_content for sink in sinks),
         flags=flags,
         announce=announce,
@@ -213,13 +194,11 @@ def compose(
         keep_warm=keep_warm,
         ttl_key=ttl_key,
     )
-    access = AccessPolicy(hosts, any_address=settings.allow_remote, token=settings.access_token, tokens=settings.tokens)
     parts: list[Part] = [part for part in (flags, keep_warm) if part is not None]
     connections = Connections(announce=announce, incoming_mb=settings.incoming_mb)
-    gateway = _gateway(relay, recent, watch, sinks, parts, pages, connections, settings)
     server = Server(
-        gateway,
-        access,
+        _gateway(relay, recent, watch, sinks, parts, pages, connections, settings),
+        AccessPolicy(hosts, any_address=settings.allow_remote, token=settings.access_token, tokens=settings.tokens),
         grace_s=settings.grace_s,
         handle_signals=handle_signals,
         connections=connections,
@@ -229,6 +208,46 @@ def compose(
     prepare()
     open_port(listener)
     return Proxy(server, listener, transport, relay, url, watch, sinks, simulated, now, flags, network, keep_warm)
+
+
+@contextlib.contextmanager
+def _closed_on_error(listener: "socket.socket") -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _record(
+    recent: "deque[Exchange]",
+    hearers: "Sequence[Callable[[Observed], None]]",
+    announce: Callable[[str, str], None],
+    observed: "Observed",
+) -> None:
+    """
+    Keep an exchange for `/-/exchanges`, and give it to everything that receives exchanges.
+    """
+    from savemode_cli.proxy.failures import tell_failure
+
+    recent.append(observed.exchange.shortened())
+    for hear in hearers:
+        try:
+            hear(observed)
+        except Exception as error:  # noqa: BLE001 - a sink that fails must not keep the exchange from the others
+            tell_failure(announce, error, observed.exchange.id)
+
+
+def _transport(settings: "Settings", upstream: str, network: "Network") -> "Transport":
+    from savemode_cli.proxy.transport import AiohttpTransport
+
+    return AiohttpTransport(
+        upstream,
+        connect_timeout_s=settings.connect_timeout_s,
+        read_timeout_s=settings.read_timeout_s,
+        proxy=network.proxy,
+        tls=network.tls,
+    )
 
 
 def _relay_settings(settings: "Settings", upstream: str) -> "RelaySettings":
@@ -277,8 +296,6 @@ def _hearers(
     """
     Who is told of an exchange: the screen first, then the sums, then the sinks.
     """
-    from functools import partial
-
     return [lambda observed: record(observed.exchange), watch.hear, *(partial(_tell_sink, sink) for sink in sinks)]
 
 
