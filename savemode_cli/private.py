@@ -6,8 +6,11 @@ file is not followed, for somebody else may have put it there.
 """
 
 import errno
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _NOT_REGULAR = "it is not a regular file"
@@ -70,3 +73,37 @@ def write_new(path: Path, data: bytes) -> None:
     """
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
         file.write(data)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """
+    Write a file with mode 0600 in place of the one that is there. Other processes see the old one or the new one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+        with os.fdopen(os.open(partial, flags, 0o600), "wb") as file:
+            file.write(data)
+        partial.replace(path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """
+    Within this block, no other process that locks the file writes it. The lock is a file beside it.
+
+    Raises:
+        OSError: the lock cannot be opened.
+    """
+    lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

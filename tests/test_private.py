@@ -2,6 +2,7 @@
 Private folders and files, whatever the umask is and whatever lies in their place.
 """
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from savemode_cli.private import make_folder, open_to_append, write_new
+from savemode_cli.private import locked, make_folder, open_to_append, replace_file, write_new
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -136,3 +137,40 @@ def test_a_new_file(tmp_path: Path) -> None:
     for name in ("x", "link"):
         with pytest.raises(FileExistsError):
             write_new(tmp_path / name, b"2")
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path, any_umask: None) -> None:
+    """
+    The new file has mode 0600, and nothing else is left in the folder.
+    """
+    file = tmp_path / "folder" / "file"
+    make_folder(file.parent)
+    file.write_bytes(b"old")
+    replace_file(file, b"new")
+
+    assert (file.read_bytes(), mode(file)) == (b"new", 0o600)
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_what_cannot_be_replaced_stays(tmp_path: Path) -> None:
+    """
+    A folder in the place of the file is not replaced, and no partial file is left.
+    """
+    file = tmp_path / "folder" / "file"
+    file.mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        replace_file(file, b"new")
+
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    """
+    Another descriptor of the lock gets it after the block.
+    """
+    with locked(tmp_path / "file.json"):
+        other = os.open(tmp_path / "file.lock", os.O_WRONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)

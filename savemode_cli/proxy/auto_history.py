@@ -5,10 +5,8 @@ Rule of this file: the file contains amounts, times and digests, and no content.
 adds its own runs to those in the file.
 """
 
-import fcntl
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +16,7 @@ from msgspec import Meta, Struct
 
 from savemode_cli.core.errors import ConfigError, reason
 from savemode_cli.core.upgrade.auto import SITUATIONS, History, Run, Situation
-from savemode_cli.private import make_folder
+from savemode_cli.private import locked, make_folder, replace_file
 
 SCHEMA_VERSION = 1
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -147,32 +145,23 @@ class AutoHistoryFile:
             for situation in SITUATIONS
             for run in history.runs(situation)
         ]
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            with os.fdopen(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600), "wb") as out:
-                out.write(msgspec.json.encode(_FileJson(SCHEMA_VERSION, runs)))
-            partial.replace(self.path)
+            replace_file(self.path, msgspec.json.encode(_FileJson(SCHEMA_VERSION, runs)))
         except OSError as error:
             raise self._unwritable(error) from error
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """
         Within this block, no other process writes the file.
         """
-        try:
-            make_folder(self.path.parent)
-            lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                make_folder(self.path.parent)
+                stack.enter_context(locked(self.path))
+            except OSError as error:
+                raise self._unwritable(error) from error
             yield
-        finally:
-            os.close(lock)
 
     def _unwritable(self, error: OSError) -> ConfigError:
         return ConfigError(f"cannot write {self.path}: {reason(error)}", hint="make its folder writable")

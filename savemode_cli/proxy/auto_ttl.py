@@ -5,14 +5,12 @@ Rule of this file: it remembers what is needed between requests. `core.upgrade.a
 `core.replay.learning` computes the runs. A lane is one session, one sub-agent and one model.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from savemode_cli.core.budget.charge import prompt_size
-from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.exchange.observed import Observed
 from savemode_cli.core.money.pricing import PriceTable, cost_nusd
 from savemode_cli.core.replay.learning import LaneLearner
@@ -26,6 +24,7 @@ from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.models import context_tokens
 from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.proxy.auto_history import AutoHistoryFile, PersonRun
+from savemode_cli.proxy.saver import Saver
 
 _MAX_LANES = 10_000
 
@@ -51,6 +50,13 @@ class AutoTtl:
     wants_content = False
 
     @property
+    def trouble(self) -> str:
+        """
+        Why the file with the history cannot be used; "" if it can.
+        """
+        return self._saver.trouble
+
+    @property
     def counters(self) -> Mapping[str, int]:
         """
         How many runs it has learned since the start.
@@ -74,21 +80,15 @@ class AutoTtl:
         """
         self._carries_over = carries_over
         self._may_keep_warm: Callable[[Caller, Facts], bool] = lambda _caller, _known: False
-        self.trouble = ""
         self._prices = prices
         self._rates = RequestRates(prices)
-        self._file = file
-        self._announce = announce
         self._persons: dict[str, _Person] = {}
         self._choices: OrderedDict[_Lane, LaneChoice] = OrderedDict()
-        self._unsaved: list[PersonRun] = []
-        self._saving = False
+        self._saver: Saver[PersonRun] = Saver("auto_history", None if file is None else file.add, announce)
         self._learned = 0
-        try:
+        with self._saver.telling_trouble():
             for person, history in ({} if file is None else file.read()).items():
                 self._person(person).history = history
-        except ConfigError as error:
-            self._fail(error)
 
     def allow_keep_warm(self, may_keep_warm: Callable[[Caller, Facts], bool]) -> None:
         """
@@ -176,7 +176,7 @@ class AutoTtl:
         )
         who = caller.person or ""
         self._learn(who, self._person(who).learner.answered(request))
-        self._save_soon()
+        self._saver.save_soon()
 
     def close(self) -> None:
         """
@@ -184,7 +184,7 @@ class AutoTtl:
         """
         for who, person in self._persons.items():
             self._learn(who, person.learner.rest())
-        self._save(self._take())
+        self._saver.save_now()
 
     def _person(self, who: str) -> _Person:
         return self._persons.setdefault(who, _Person(LaneLearner(self._rates)))
@@ -192,7 +192,7 @@ class AutoTtl:
     def _learn(self, who: str, runs: Sequence[Run]) -> None:
         for run in runs:
             self._person(who).history.put(run)
-            self._unsaved.append((who, run))
+        self._saver.add((who, run) for run in runs)
         self._learned += len(runs)
 
     def _prompt_nusd(self, known: Facts, body_bytes: int, now: datetime) -> int | None:
@@ -204,35 +204,3 @@ class AutoTtl:
             return None
         tokens = prompt_size(known, body_bytes, 0, context_tokens(known.model)).likely_tokens
         return cost_nusd(Usage(Tokens(write_5m=tokens)), price.price)
-
-    def _take(self) -> list[PersonRun]:
-        taken, self._unsaved = self._unsaved, []
-        return taken
-
-    def _save_soon(self) -> None:
-        """
-        Save what was learned in a thread, so that the event loop does not wait for a disk.
-        """
-        if self._file is None or not self._unsaved or self._saving:
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # the event loop has ended; `close` saves
-        self._saving = True
-        task = loop.run_in_executor(None, self._save, self._take())
-        task.add_done_callback(lambda _: setattr(self, "_saving", False))
-
-    def _save(self, runs: Sequence[PersonRun]) -> None:
-        if self._file is None or not runs:
-            return
-        try:
-            self._file.add(runs)
-            self.trouble = ""
-        except ConfigError as error:
-            self._fail(error)
-
-    def _fail(self, error: ConfigError) -> None:
-        if not self.trouble:
-            self._announce("auto_history", f"{error.message}; {error.hint}")
-        self.trouble = error.message

@@ -1,16 +1,15 @@
 """
 The sink that records what the sessions of a trial cost.
 
-Rule of this file: it makes no decisions. A thread writes the file, so that the event loop does not wait for a disk.
+Rule of this file: it makes no decisions.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 
-from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.exchange.observed import Observed
 from savemode_cli.core.exchange.totals import beside
 from savemode_cli.core.exchange.trial import TrialRequest
+from savemode_cli.proxy.saver import Saver
 from savemode_cli.proxy.trial_file import TrialFile
 
 
@@ -28,16 +27,17 @@ class TrialSink:
             file: the file with the costs.
             announce: receives an event and a text if the file cannot be used.
         """
-        self.trouble = ""
-        self._file = file
-        self._announce = announce
-        self._unsaved: list[TrialRequest] = []
-        self._saving = False
+        self._saver: Saver[TrialRequest] = Saver("trial", file.add, announce)
         self._counted = 0
-        try:
+        with self._saver.telling_trouble():
             file.compact()
-        except ConfigError as error:
-            self._fail(error)
+
+    @property
+    def trouble(self) -> str:
+        """
+        Why the file of the trial cannot be used; "" if it can.
+        """
+        return self._saver.trouble
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -58,47 +58,12 @@ class TrialSink:
             return
         tokens = bill.usage.tokens.prompt + beside(bill.usage).prompt
         self._counted += 1
-        self._unsaved.append(
-            TrialRequest(member.session, member.group, exchange.started_at, tokens, bill.cost.input_nusd)
-        )
-        self._save_soon()
+        request = TrialRequest(member.session, member.group, exchange.started_at, tokens, bill.cost.input_nusd)
+        self._saver.add((request,))
+        self._saver.save_soon()
 
     def close(self) -> None:
         """
         Save what was counted.
         """
-        self._save(self._take())
-
-    def _take(self) -> list[TrialRequest]:
-        taken, self._unsaved = self._unsaved, []
-        return taken
-
-    def _save_soon(self) -> None:
-        if self._saving:
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # the event loop has ended; `close` saves
-        self._saving = True
-        task = loop.run_in_executor(None, self._save, self._take())
-        task.add_done_callback(lambda _: self._saved())
-
-    def _saved(self) -> None:
-        self._saving = False
-        if self._unsaved:
-            self._save_soon()
-
-    def _save(self, requests: list[TrialRequest]) -> None:
-        if not requests:
-            return
-        try:
-            self._file.add(requests)
-            self.trouble = ""
-        except ConfigError as error:
-            self._fail(error)
-
-    def _fail(self, error: ConfigError) -> None:
-        if not self.trouble:
-            self._announce("trial", f"{error.message}; {error.hint}")
-        self.trouble = error.message
+        self._saver.save_now()

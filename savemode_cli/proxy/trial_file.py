@@ -5,10 +5,8 @@ Rule of this file: the file contains amounts, times and digests, and no content.
 several proxies can share the file. An invalid line is counted and ignored.
 """
 
-import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from msgspec import Struct
 from savemode_cli.core.errors import ConfigError, reason
 from savemode_cli.core.exchange.trial import TrialRequest
 from savemode_cli.core.upgrade.hold_out import Group
-from savemode_cli.private import make_folder, open_to_append
+from savemode_cli.private import locked, make_folder, open_to_append, replace_file
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 COMPACT_BYTES = 4 * 1024 * 1024
@@ -79,7 +77,7 @@ class TrialFile:
         """
         try:
             make_folder(self.path.parent)
-            with self._locked():
+            with locked(self.path):
                 file = open_to_append(self.path)
                 try:
                     _append(file, _encoded(requests))
@@ -98,8 +96,8 @@ class TrialFile:
         try:
             if not self.path.exists() or self.path.stat().st_size <= COMPACT_BYTES:
                 return
-            with self._locked():
-                self._replace(_encoded(_summed(self.read())))
+            with locked(self.path):
+                replace_file(self.path, _encoded(_summed(self.read())))
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -112,30 +110,6 @@ class TrialFile:
             return []
         except OSError as error:
             raise ConfigError(f"cannot read {self.path}: {reason(error)}", hint="make it readable") from None
-
-    def _replace(self, data: bytes) -> None:
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
-            with os.fdopen(os.open(partial, flags, 0o600), "wb") as out:
-                out.write(data)
-            partial.replace(self.path)
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """
-        Within this block, no other process writes the file.
-        """
-        flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW
-        lock = os.open(self.path.with_suffix(".lock"), flags, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
     def _unwritable(self, error: OSError) -> ConfigError:
         return ConfigError(f"cannot write {self.path}: {reason(error)}", hint="make its folder writable")

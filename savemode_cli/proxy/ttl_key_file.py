@@ -4,8 +4,6 @@ Experiments and their verdicts, in a file of the user's state folder.
 Rule of this file: it holds models, times and counts, and nothing of what was said.
 """
 
-import os
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from msgspec import Struct, field
 
 from savemode_cli.core.errors import ConfigError, reason
 from savemode_cli.core.upgrade.ttl_key import TtlKeyVerdict
-from savemode_cli.private import make_folder
+from savemode_cli.private import make_folder, replace_file
 
 SCHEMA_VERSION = 1
 _MOST_FILE_BYTES = 1024 * 1024
@@ -103,15 +101,8 @@ class TtlKeyFile:
         self._write(state)
 
     def _write(self, state: TtlKeyState) -> None:
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
         try:
             make_folder(self.path.parent)
-            with os.fdopen(os.open(partial, flags, 0o600), "wb") as out:
-                out.write(msgspec.json.encode(state))
-            partial.replace(self.path)
+            replace_file(self.path, msgspec.json.encode(state))
         except OSError as error:
             raise ConfigError(f"cannot write {self.path}: {reason(error)}", hint="make its folder writable") from error
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)

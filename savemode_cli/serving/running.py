@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from savemode_cli.core.wire.access_tokens import TOKEN_HEADER
+from savemode_cli.private import replace_file
 
 _ANSWER_S = 2.0  # on loopback, but the process may be busy
 _MOST_BYTES = 16 * 1024 * 1024
@@ -49,10 +50,7 @@ def registered(folder: Path, proxy: RunningProxy) -> Iterator[None]:
     content = {"url": proxy.url, "pid": proxy.pid, "ledger": proxy.ledger}
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{proxy.pid}.partial")
-        with os.fdopen(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600), "w") as out:
-            json.dump(content, out)
-        partial.replace(file)
+        replace_file(file, json.dumps(content).encode())
     try:
         yield
     finally:

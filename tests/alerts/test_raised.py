@@ -38,18 +38,20 @@ def test_shares_of_a_budget(upstream: Upstream, monkeypatch: pytest.MonkeyPatch,
     call = {**CALL, "messages": [{"role": "user", "content": "made-up prompt"}]}
     with (
         receiving() as receiver,
-        running_proxy(upstream.url, budget_nusd=4 * COST, alerts_webhook=receiver.url, alerts_desktop=True) as proxy,
+        running_proxy(
+            upstream.url, budget_nusd=4 * COST, alerts_webhook=receiver.webhook, alerts_desktop=True
+        ) as proxy,
     ):
         for number in range(5):
             answer = send(proxy, call, x_api_key="sk-ant-made-up")
             assert answer.status == (200 if number < 4 else 429)
             proxy.exchange(number)
             if number in (1, 3):
-                until(lambda: len(receiver.received) == 1 + (number == 3))  # noqa: B023 - waits here
+                until(lambda: len(receiver.posts) == 1 + (number == 3))  # noqa: B023 - waits here
         until(lambda: written.exists() and len(written.read_text().splitlines()) == 2)
 
     assert [alert["budget"]["share"] for alert in receiver.alerts] == [0.5, 1.0]
-    shown = json.dumps(receiver.received, default=str) + written.read_text()
+    shown = json.dumps(receiver.posts, default=str) + written.read_text()
     assert "made-up prompt" not in shown
     assert "sk-ant" not in shown
     assert [alert["kind"] for alert in receiver.alerts] == ["budget", "budget"]
@@ -61,7 +63,7 @@ def test_once_over_all_processes_of_a_ledger(upstream: Upstream, tmp_path: Path)
     """
     options: dict[str, Any] = {"ledger": f"sqlite:///{tmp_path}/l.db", "budget_nusd": 10 * COST, "alerts_at": SHARES}
     with receiving() as receiver:
-        options["alerts_webhook"] = receiver.url
+        options["alerts_webhook"] = receiver.webhook
         with (
             running_proxy(upstream.url, **options) as first,
             running_proxy(upstream.url, **options) as second,
@@ -71,13 +73,13 @@ def test_once_over_all_processes_of_a_ledger(upstream: Upstream, tmp_path: Path)
                 for proxy in (first, second, third):
                     assert send(proxy).status == 200
                     proxy.exchanges  # noqa: B018 - the bill is written
-            until(lambda: len(receiver.received) == 1)
+            until(lambda: len(receiver.posts) == 1)
         with running_proxy(upstream.url, **options) as later:
             assert send(later).status == 200
             assert later.exchanges
         with running_proxy(upstream.url, **{**options, "budget_nusd": 16 * COST}) as raised:
             assert send(raised).status == 200
-            until(lambda: len(receiver.received) == 2)
+            until(lambda: len(receiver.posts) == 2)
         ledger_file = tmp_path / "l.db"
 
     assert [alert["budget"]["limit_nusd"] for alert in receiver.alerts] == [10 * COST, 16 * COST]
@@ -110,10 +112,10 @@ def test_loop_and_downgrade(upstream: Upstream) -> None:
     A loop is told once an hour, however often it is refused.
     """
     with receiving() as receiver:
-        with running_proxy(upstream.url, guard_action="refuse", alerts_webhook=receiver.url) as proxy:
+        with running_proxy(upstream.url, guard_action="refuse", alerts_webhook=receiver.webhook) as proxy:
             for _ in range(3):
                 assert send(proxy, loop(10), **SESSION).status == 429
-            until(lambda: len(receiver.received) == 1)
+            until(lambda: len(receiver.posts) == 1)
         assert receiver.alerts[0]["guard"]["seen"] == 10
 
         sent: list[Alert] = []
@@ -173,7 +175,7 @@ def test_refusal_of_a_strict_budget(upstream: Upstream) -> None:
     ):
         for _ in range(2):
             assert send(proxy, {**CALL, "max_tokens": 10_000}).status == 429
-        until(lambda: receiver.received)
+        until(lambda: receiver.posts)
         assert proxy.exchanges
 
     assert [alert["kind"] for alert in receiver.alerts] == ["strict"]
@@ -257,9 +259,9 @@ def test_time_from_crossing_to_alert(upstream: Upstream) -> None:
     """
     Is measured by tests/benchmarks/alerts.py; here only that both times are known.
     """
-    with receiving() as receiver, running_proxy(upstream.url, budget_nusd=1, alerts_webhook=receiver.url) as proxy:
+    with receiving() as receiver, running_proxy(upstream.url, budget_nusd=1, alerts_webhook=receiver.webhook) as proxy:
         before = time.time()
         send(proxy)
-        until(lambda: receiver.received)
+        until(lambda: receiver.posts)
 
     assert datetime.fromisoformat(receiver.alerts[0]["at"]).timestamp() >= before - 1

@@ -34,9 +34,9 @@ def test_title_and_text() -> None:
     """
     pytest.importorskip("apprise")
     with receiving() as receiver:
-        services(Settings(alerts_apprise=(receiver.url.replace("http:", "json:"),)))(ALERT, 20)
+        services(Settings(alerts_apprise=(receiver.webhook.replace("http:", "json:"),)))(ALERT, 20)
 
-    sent = json.loads(receiver.received[0][1])
+    sent = json.loads(receiver.posts[0].raw)
     assert (sent["title"], sent["message"]) == (ALERT.title, ALERT.text)
 
 
@@ -51,5 +51,5 @@ def test_failures() -> None:
     with receiving() as receiver:
         receiver.statuses = [500]
         with pytest.raises(AlertFailed, match="a service of apprise refused it, or cannot be reached") as failed:
-            services(Settings(alerts_apprise=(receiver.url.replace("http:", "json:"),)))(ALERT, 20)
+            services(Settings(alerts_apprise=(receiver.webhook.replace("http:", "json:"),)))(ALERT, 20)
     assert not failed.value.final

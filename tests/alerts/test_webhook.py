@@ -24,8 +24,8 @@ def test_json_and_signature() -> None:
     A receiver with the secret can check what it got.
     """
     with receiving() as receiver:
-        webhook(Settings(alerts_webhook=receiver.url, alerts_webhook_secret=SECRET))(ALERT, 20)
-    headers, body = receiver.received[0]
+        webhook(Settings(alerts_webhook=receiver.webhook, alerts_webhook_secret=SECRET))(ALERT, 20)
+    headers, body = receiver.posts[0].headers, receiver.posts[0].raw
 
     assert json.loads(body) == ALERT.to_json()
     assert (headers["content-type"], headers["webhook-id"]) == ("application/json", ALERT.id)
@@ -39,9 +39,9 @@ def test_without_a_secret() -> None:
     It is not signed.
     """
     with receiving() as receiver:
-        webhook(Settings(alerts_webhook=receiver.url))(ALERT, 20)
+        webhook(Settings(alerts_webhook=receiver.webhook))(ALERT, 20)
 
-    assert "webhook-signature" not in receiver.received[0][0]
+    assert "webhook-signature" not in receiver.posts[0].headers
 
 
 def test_signature_of_the_specification() -> None:
@@ -63,7 +63,7 @@ def test_answers(status: int, final: bool) -> None:
     with receiving() as receiver:
         receiver.statuses = [status]
         with pytest.raises(AlertFailed) as failed:
-            webhook(Settings(alerts_webhook=receiver.url))(ALERT, 20)
+            webhook(Settings(alerts_webhook=receiver.webhook))(ALERT, 20)
 
     assert (failed.value.final, "made-up" in failed.value.reason) == (final, False)
     assert failed.value.reason.endswith(f"answers HTTP {status}")
@@ -76,6 +76,6 @@ def test_nobody_there() -> None:
     with receiving() as receiver:
         pass
     with pytest.raises(AlertFailed, match=r"127\.0\.0\.1:\d+ cannot be reached \(ConnectError\)") as failed:
-        webhook(Settings(alerts_webhook=receiver.url))(ALERT, 20)
+        webhook(Settings(alerts_webhook=receiver.webhook))(ALERT, 20)
 
     assert not failed.value.final

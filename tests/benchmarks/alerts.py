@@ -25,12 +25,12 @@ def delays(upstream: Upstream, number: int) -> list[float]:
     found = []
     with (
         receiving() as receiver,
-        running_proxy(upstream.url, further_budgets=BUDGETS, alerts_webhook=receiver.url) as proxy,
+        running_proxy(upstream.url, further_budgets=BUDGETS, alerts_webhook=receiver.webhook) as proxy,
     ):
         for session in range(number):
             send(proxy, x_session_id=str(session))
             answered = time.perf_counter()
-            until(lambda: len(receiver.received) > session)  # noqa: B023 - waits here
+            until(lambda: len(receiver.posts) > session)  # noqa: B023 - waits here
             found.append((time.perf_counter() - answered) * 1000)
     return found
 

@@ -18,11 +18,11 @@ def test_each_channel(savemode: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     """
     fake_program(monkeypatch, tmp_path, "notify-send")
     with receiving() as receiver:
-        trusted_config(f'[alerts]\ndesktop = true\nwebhook = "{receiver.url}"\n')
+        trusted_config(f'[alerts]\ndesktop = true\nwebhook = "{receiver.webhook}"\n')
         done = savemode("alerts", "test")
         receiver.statuses = [404]
         failed = savemode("alerts", "test", "--json")
-        where = receiver.url.split("/")[2]
+        where = receiver.webhook.split("/")[2]
 
     assert (done.code, done.out) == (0, f"desktop  sent to notifications of the desktop\nwebhook  sent to {where}\n")
     assert failed.code == 1

@@ -17,10 +17,10 @@ from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.exchange.observed import Sink
 from savemode_cli.telemetry.background import Background
 from tests.support.processes import SAVEMODE, post, running, savemode, serving
+from tests.support.receiver import Receiver, receiver
 from tests.support.streams import streamed_text, streams
 from tests.support.upstream import Upstream
 from tests.support.waiting import LONG_S
-from tests.telemetry.receiver import Receiver, receiver
 
 KEY = "phc_secret_project_key"
 CREDENTIALS = (("x-api-key", "sk-ant-secret-credential"), ("authorization", "Bearer sk-ant-other-secret"))

@@ -21,10 +21,10 @@ from savemode_cli.telemetry.event import Origin, ai_generation
 from savemode_cli.telemetry.posthog import PostHog
 from tests.conftest import FLAG
 from tests.support.asked import resets
+from tests.support.receiver import receiver
 from tests.support.simulated import KEY, VERSION, asks, running_simulated, system
 from tests.support.upstream import RunningProxy, running_proxy
 from tests.support.wire import CutShort, End, request
-from tests.telemetry.receiver import receiver
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 CAP_NUSD = 1_000_000_000_000

@@ -17,10 +17,10 @@ from savemode_cli.core.upgrade.gate import FLAG
 from savemode_cli.core.wire.caller import Caller, read_caller
 from savemode_cli.telemetry.flags import Evaluation, Flags
 from tests.conftest import FLAG as OPEN
+from tests.support.receiver import Post, Receiver, receiver
 from tests.support.upstream import Received, RunningProxy, Upstream, reply, running_proxy
 from tests.support.waiting import LONG_S, until
 from tests.support.wire import exchange, request
-from tests.telemetry.receiver import Post, Receiver, receiver
 
 KEY, PERSONAL_KEY = "phc_test_key", "phx_test_key"
 ME = read_caller([], "wizard")

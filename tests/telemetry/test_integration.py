@@ -15,9 +15,9 @@ from posthog.ai.anthropic import Anthropic
 
 from savemode_cli.telemetry.event import Event, Origin, ai_generation
 from tests.proxy.test_sinks import Listener
+from tests.support.receiver import receiver
 from tests.support.streams import END, MODEL, USAGE, answers, chunk, head, message, sse, streamed, text, tool_use
 from tests.support.upstream import Upstream, error, reply, running_proxy
-from tests.telemetry.receiver import receiver
 
 CACHED = {
     **USAGE,

@@ -24,8 +24,8 @@ from savemode_cli.telemetry.outlet import Undelivered
 from savemode_cli.telemetry.posthog import PostHog
 from savemode_cli.telemetry.spool import Spool
 from tests.builders import an_observed
+from tests.support.receiver import Post, receiver, takes
 from tests.support.waiting import LONG_S, until
-from tests.telemetry.receiver import Post, receiver, takes
 
 KEY = "phc_test_key"
 MAKE = partial(ai_generation, origin=Origin("http://upstream", "1"))
