@@ -1,7 +1,7 @@
 """
 savemode: see, upgrade and cap what Anthropic Messages API calls cost.
 
-Rule of this file: importing it loads no third-party module; the library's names live in `savemode_cli.core`.
+Rule of this file: importing it loads no third-party module.
 """
 
 __all__ = ["__version__"]

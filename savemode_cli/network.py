@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.errors import ConfigError, reason
 
 Scheme = Literal["http", "https", "socks4", "socks4a", "socks5", "socks5h"]
 
@@ -362,5 +362,5 @@ def _folder_problem(folder: Path) -> str:
     try:
         hashed = any(_HASHED.fullmatch(path.name) for path in folder.iterdir())
     except OSError as error:
-        return f"which cannot be read ({(error.strerror or str(error)).lower()})"
+        return f"which cannot be read ({reason(error)})"
     return "" if hashed else "which has no hashed certificates (see openssl rehash)"

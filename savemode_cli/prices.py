@@ -37,7 +37,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.errors import ConfigError, reason
 from savemode_cli.core.money.pricing import PriceTable
 from savemode_cli.core.money.rates import LongContext, Price, Rates, price_problem
 
@@ -261,9 +261,8 @@ def read_price_file(path: Path) -> list[Price]:
         text = _content(path).decode("utf-8")
         read = json.loads(text, parse_float=Decimal) if path.suffix == ".json" else _toml(text)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise ConfigError(
-            f"the price file {path} cannot be read: {reason}", hint="give --price-file a TOML or JSON file"
+            f"the price file {path} cannot be read: {reason(error)}", hint="give --price-file a TOML or JSON file"
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(

@@ -39,6 +39,7 @@ CORE_MAY_IMPORT = {
     "operator",
     "random",  # `Random` with a seed, which is pure
     "re",
+    "secrets",  # for one name that the author of a body cannot guess
     "shlex",  # quotes the words of commands that are advised
     "statistics",
     "struct",  # packs the columns of a fingerprint

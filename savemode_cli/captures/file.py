@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from savemode_cli.core.errors import CaptureTooNew, CaptureUnavailable, ConfigError
+from savemode_cli.core.errors import CaptureTooNew, CaptureUnavailable, ConfigError, reason
 from savemode_cli.database import (
     Migration,
     beside,
@@ -267,7 +267,7 @@ def explained(path: Path, doing: str) -> Iterator[None]:
         raise CaptureUnavailable(f"cannot {doing} the captures {path}: {problem}", hint=hint) from exc
     except OSError as exc:
         raise CaptureUnavailable(
-            f"cannot {doing} the captures {path}: {(exc.strerror or str(exc)).lower()}",
+            f"cannot {doing} the captures {path}: {reason(exc)}",
             hint="check the path and its permissions",
         ) from exc
 

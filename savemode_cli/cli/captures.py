@@ -18,7 +18,7 @@ from savemode_cli.cli.diff_request import compare_calls
 from savemode_cli.cli.flags import Flags
 from savemode_cli.cli.screen import console, echo, echo_json, write_bytes
 from savemode_cli.cli.spans import check_span
-from savemode_cli.core.errors import BadInput, SavemodeError
+from savemode_cli.core.errors import BadInput, SavemodeError, reason
 from savemode_cli.views.printable import printable
 
 if TYPE_CHECKING:
@@ -328,9 +328,7 @@ def _written(out: str) -> Iterator[Callable[[bytes], object]]:
             yield file.write
         partial.replace(path)
     except OSError as error:
-        raise BadInput(
-            f"cannot write {out}: {(error.strerror or str(error)).lower()}", hint="give --out a different file"
-        ) from error
+        raise BadInput(f"cannot write {out}: {reason(error)}", hint="give --out a different file") from error
     finally:
         partial.unlink(missing_ok=True)
 

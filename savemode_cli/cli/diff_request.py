@@ -14,7 +14,7 @@ import typer
 
 from savemode_cli.cli.flags import Flags
 from savemode_cli.cli.screen import console, echo, echo_json, write_bytes
-from savemode_cli.core.errors import BadInput
+from savemode_cli.core.errors import BadInput, reason
 
 if TYPE_CHECKING:
     from savemode_cli.config import Settings
@@ -227,8 +227,7 @@ def _write(output: str, body: bytes) -> None:
         else:
             _replace(target, body)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BadInput(f"cannot write {output}: {reason}", hint="nothing was changed") from None
+        raise BadInput(f"cannot write {output}: {reason(error)}", hint="nothing was changed") from None
 
 
 def _replace(target: Path, body: bytes) -> None:

@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from savemode_cli.core.errors import reason
+
 
 def why_not_writable(path: Path, *, makes_folders: bool = True) -> str:
     """
@@ -31,7 +33,7 @@ def why_not_writable(path: Path, *, makes_folders: bool = True) -> str:
         with tempfile.TemporaryFile(dir=folder):
             return ""
     except OSError as error:
-        return f"{folder}: {(error.strerror or str(error)).lower()}"
+        return f"{folder}: {reason(error)}"
 
 
 def _nearest(path: Path) -> Path:

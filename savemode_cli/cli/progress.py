@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from savemode_cli.cli.screen import progress_console
-from savemode_cli.core.errors import BadInput
+from savemode_cli.core.errors import BadInput, reason
 from savemode_cli.views.printable import printable
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def opened(name: str) -> Iterator[BinaryIO]:
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - closed below; the error text is about opening only
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BadInput(f"cannot read {name}: {reason}", hint="give a JSONL file, or - for stdin") from None
+        raise BadInput(f"cannot read {name}: {reason(error)}", hint="give a JSONL file, or - for stdin") from None
     with file:
         if not sys.stderr.isatty():
             yield file

@@ -22,6 +22,7 @@ from savemode_cli.cli.flags import Flags
 from savemode_cli.cli.opening import opened_sinks
 from savemode_cli.cli.screen import announcer, guard_logs, printer, say
 from savemode_cli.cli.settings import deciding
+from savemode_cli.core.errors import reason
 from savemode_cli.views.printable import printable, printable_json
 
 if TYPE_CHECKING:
@@ -180,8 +181,7 @@ async def _run(ready: "Prepared") -> int:
         say(sys.stderr, f"error: no such command: {printable(command[0])}")
         return 127
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        say(sys.stderr, f"error: cannot run {printable(command[0])}: {reason}")
+        say(sys.stderr, f"error: cannot run {printable(command[0])}: {reason(error)}")
         return 126
     loop = asyncio.get_running_loop()
     for number in _PASSED_ON:

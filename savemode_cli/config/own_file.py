@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from savemode_cli.config.trust import FILE_NAME
-from savemode_cli.core.errors import BadInput, ConfigError
+from savemode_cli.core.errors import BadInput, ConfigError, reason
 from savemode_cli.private import make_folder
 
 _HEAD = """\
@@ -80,7 +80,7 @@ def write_own_file(folder: Path, text: str, *, force: bool) -> Path:
             path.replace(path.with_name(f"{FILE_NAME}.old"))
         _put_in_place(partial, path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"cannot write {path}: {reason(error)}") from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 from savemode_cli.config.folders import user_state
 from savemode_cli.config.options import OPTIONS
 from savemode_cli.config.trust import TrustRecord, TrustStore, folder_file, restricted
-from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.errors import ConfigError, reason
 from savemode_cli.core.wire.products import ALIASES, KNOWN_PRODUCTS
 
 MERGED_TABLES = ("products", "aliases", "budgets", "tokens")
@@ -129,7 +129,7 @@ def file_layer(path: Path, *, must_exist: bool = False) -> Layer:
             raise ConfigError(f"no such config file: {path}", hint="give --config the path of a TOML file") from error
         return Layer(str(path), {}, is_file=True)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"cannot read {path}: {reason(error)}") from error
     return Layer(str(path), parse_toml(content, str(path)), is_file=True)
 
 

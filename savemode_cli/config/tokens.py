@@ -13,7 +13,7 @@ from pathlib import Path
 
 from savemode_cli.config.sources import Layer
 from savemode_cli.core.budget.personal import check_who
-from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.errors import ConfigError, reason
 from savemode_cli.core.wire.access_tokens import AccessTokens
 
 FILE_NAME = "tokens.toml"
@@ -76,7 +76,7 @@ def read_file(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"cannot read {path}: {reason(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} is not TOML: {error}", hint="savemode writes this file; rename it, and create the tokens again"
@@ -112,7 +112,7 @@ def write_file(folder: Path, digests: Mapping[str, str]) -> Path:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise ConfigError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"cannot write {path}: {reason(error)}") from error
     return path
 
 

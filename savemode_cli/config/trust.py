@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from savemode_cli.config.options import OPTIONS, by_risk
-from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.errors import ConfigError, reason
 
 FILE_NAME = "savemode.toml"
 MAX_FILE_BYTES = 1024 * 1024
@@ -149,8 +149,9 @@ class TrustStore:
                 json.dump(value, file)
             partial.replace(record_file)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ConfigError(f"cannot write to {self._folder}: {reason}", hint="make the folder writable") from error
+            raise ConfigError(
+                f"cannot write to {self._folder}: {reason(error)}", hint="make the folder writable"
+            ) from error
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -171,7 +172,7 @@ class TrustStore:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise ConfigError(f"cannot remove {record_file}: {(error.strerror or str(error)).lower()}") from error
+            raise ConfigError(f"cannot remove {record_file}: {reason(error)}") from error
         return True
 
     def _record_file(self, path: Path) -> Path:
@@ -195,7 +196,7 @@ def folder_file(folder: Path) -> FolderFile | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(f"cannot read {folder / FILE_NAME}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"cannot read {folder / FILE_NAME}: {reason(error)}") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise ConfigError(f"{path} is not a regular file", hint="remove it, or run savemode in another folder")

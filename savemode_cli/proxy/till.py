@@ -321,13 +321,6 @@ class Till:
         return Condition(self._ledger.ledger_trouble, unwritten.calls, unwritten.nusd, self._ledger.lost_calls)
 
     @property
-    def is_local(self) -> bool:
-        """
-        Whether the ledger is on this machine, so that these calls do not suspend.
-        """
-        return self._is_local
-
-    @property
     def downgraded_models(self) -> list[str]:
         """
         The models for which a 1h TTL was requested and 5m was billed, sorted; "" for a request without a model.

@@ -16,7 +16,7 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from savemode_cli.core.errors import ConfigError
+from savemode_cli.core.errors import ConfigError, reason
 from savemode_cli.serving.access import AccessControlledApplication, AccessPolicy
 from savemode_cli.serving.connections import Connections
 from savemode_cli.serving.process import open_file_limit
@@ -80,9 +80,8 @@ def open_port(listener: socket.socket) -> None:
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
-    reason = (error.strerror or str(error)).lower()
     return ConfigError(
-        f"cannot listen on {host}:{port}: {reason}",
+        f"cannot listen on {host}:{port}: {reason(error)}",
         hint="choose another port with --port, or use --port 0 for a free one",
     )
 

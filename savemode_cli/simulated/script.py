@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from savemode_cli.core.errors import BadInput
+from savemode_cli.core.errors import BadInput, reason
 from savemode_cli.simulated.answers import Answer, Block, Kind
 
 Object = dict[str, Any]
@@ -66,7 +66,7 @@ def read_script(path: Path) -> Script:
     try:
         return parse_script(msgspec.json.decode(path.read_bytes()), str(path))
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise BadInput(f"cannot read {path}: {reason(error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON: {error}", hint=_EXAMPLE) from error
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from savemode_cli.core.errors import reason
 from savemode_cli.private import open_to_append
 from savemode_cli.telemetry.background import Background
 from savemode_cli.telemetry.definition import Probe, SinkContext, SinkDefinition, SinkFinding
@@ -60,8 +61,7 @@ class File:
             finally:
                 os.close(file)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise Undelivered(f"{self.where} cannot be written: {reason}") from error
+            raise Undelivered(f"{self.where} cannot be written: {reason(error)}") from error
 
 
 def _open(context: SinkContext) -> Background:

@@ -12,6 +12,7 @@ data, or a duplicate key hides it; then the body is left alone.
 """
 
 import re
+from secrets import token_hex
 from typing import Any, Union
 
 import msgspec
@@ -29,7 +30,7 @@ _COLON = re.compile(rb"[ \t\r\n]*:")
 
 # The author of a body must not be able to write the two names in it, so they contain a number that nobody can guess. Only
 # this file and `breakpoints` use them, and they are never sent or logged.
-_NONCE = f"{abs(hash('savemode')) ^ id(object()):x}"
+_NONCE = token_hex(8)
 NUMBER = f"I~{_NONCE}"
 RENAMED = f"C~{_NONCE}"
 _TAG = b'"' + NUMBER.encode() + b'":%d,"' + RENAMED.encode() + b'"'
