@@ -67,10 +67,19 @@ class Proxy:
         keep_warm: "KeepWarm | None" = None,
     ) -> None:
         """
-        `url` is what a client's base URL must be. `watch` adds up the exchanges. `sinks` are told of every exchange.
-        `simulated` is the upstream, where it is one of our own. `now` is the time by which budgets are judged, `flags` who
-        decides on the gate's flag, where that is not the caller. `network` is how the upstream is reached, `keep_warm` what
-        sends keep-warm requests.
+        Args:
+            server: serves HTTP.
+            listener: the socket that listens.
+            transport: sends requests to the upstream.
+            relay: forwards requests.
+            url: the base URL for clients.
+            watch: adds up the exchanges.
+            sinks: receive every exchange.
+            simulated: the simulated upstream; None with another one.
+            now: the clock by which budgets are judged.
+            flags: evaluates the gate's flag; None if the flags of the caller count.
+            network: how the upstream is reached.
+            keep_warm: sends keep-warm requests; None if none are allowed.
         """
         self.server = server
         self.listener = listener
@@ -94,7 +103,7 @@ class Proxy:
 
     async def serve(self) -> None:
         """
-        Serve until the server is told to stop; an upstream of our own begins before it and ends behind it.
+        Serve until the server is stopped. A simulated upstream starts before the server and ends after it.
         """
         import asyncio
 
@@ -112,7 +121,7 @@ class Proxy:
 
     def close(self) -> None:
         """
-        Finish what is still to be written: the bills first, then what the sinks have taken.
+        Write everything that is not written yet: first the bills, then what the sinks have received.
         """
         till = self.relay.till
         till.outside_loop(till.shut())
@@ -136,14 +145,14 @@ def compose(
     Put transport, relay and server together and, when everything else is done, open the port.
 
     Args:
-        settings: what was asked for.
-        record: is told of every exchange.
-        announce: tells the person at the terminal what cannot wait for a report.
+        settings: the configured options.
+        record: receives every exchange.
+        announce: receives an event and a text that the user must see at once.
         handle_signals: whether SIGINT and SIGTERM stop the server.
-        now: the time that all of it goes by. A simulated upstream goes by the same time: give a `Clock`, or it and the
-            proxy get one of their own, which can be turned.
-        sinks: are told of every exchange besides `record`, in this order.
-        prepare: is called when everything is loaded and opened, before the port opens.
+        now: the clock. A simulated upstream uses the same one: if it is not a `Clock`, which can be set, both get a new
+            `Clock`.
+        sinks: receive every exchange after `record`, in this order.
+        prepare: called after everything is loaded and opened, before the port opens.
 
     Returns:
         The proxy. Clients can connect, and are answered once it serves.
@@ -280,7 +289,7 @@ def _relay_settings(settings: "Settings", upstream: str) -> "RelaySettings":
 
 def _network(settings: "Settings", announce: Callable[[str, str], None]) -> "Network":
     """
-    How the upstream is reached; what variables of the environment change about that is told.
+    How the upstream is reached. What the variables of the environment change is announced.
     """
     from savemode_cli.network import Network, network_for
 
@@ -294,14 +303,14 @@ def _hearers(
     record: "Callable[[Exchange], None]", watch: "Watch", sinks: "Sequence[Sink]"
 ) -> "list[Callable[[Observed], None]]":
     """
-    Who is told of an exchange: the screen first, then the sums, then the sinks.
+    What receives an exchange: first the screen, then the sums, then the sinks.
     """
     return [lambda observed: record(observed.exchange), watch.hear, *(partial(_tell_sink, sink) for sink in sinks)]
 
 
 def _watch(now: datetime) -> "Watch":
     """
-    Who adds up the exchanges from now on.
+    Adds up the exchanges from now on.
     """
     from savemode_cli.core.exchange.running import RunningSummary
     from savemode_cli.proxy.live_pages import Watch
@@ -320,7 +329,7 @@ def _gateway(
     settings: "Settings",
 ) -> "Gateway":
     """
-    The application, with the pages about what it does.
+    The application, with its own pages.
     """
     from functools import partial
 
@@ -354,8 +363,8 @@ def _tell_sink(sink: "Sink", observed: "Observed") -> None:
 
 def _simulated(settings: "Settings", now: "Callable[[], datetime]", access: "AccessPolicy") -> "tuple[Serving, Clock]":
     """
-    An upstream of our own. Its policy has the names of the proxy's, which passes Origin headers on, and no token. It
-    answers the models of the price file too.
+    The simulated upstream and its clock. Its access policy allows the names of the proxy and needs no token. It also knows
+    the models of the price file.
     """
     from savemode_cli.prices import read_price_file
     from savemode_cli.simulated.clock import Clock

@@ -50,7 +50,7 @@ def ledger_options(settings: "Settings") -> str | None:
 @contextlib.contextmanager
 def opened_sinks(settings: "Settings", announce: Callable[[str, str], None], out: TextIO) -> "Iterator[Sequence[Sink]]":
     """
-    Whoever is told of every exchange besides the terminal. They are closed at the end, whether or not a proxy began.
+    What receives every exchange, except for the terminal. The sinks are closed at the end of the block.
     """
     sinks: list[Sink] = []
     try:
@@ -65,10 +65,10 @@ def opened_sinks(settings: "Settings", announce: Callable[[str, str], None], out
 
 def open_captures(settings: "Settings", announce: Callable[[str, str], None]) -> "list[Sink]":
     """
-    The sink that keeps what is said, where that was asked for.
+    The sink that stores requests and answers, if the user asked for it.
 
     Raises:
-        ConfigError: its folder is not one to keep such things in.
+        ConfigError: its folder cannot be used.
     """
     if settings.capture is None:
         return []
@@ -94,7 +94,7 @@ def open_telemetry(settings: "Settings", announce: Callable[[str, str], None], o
 
 def open_alerts(settings: "Settings", announce: Callable[[str, str], None]) -> "Alerts | None":
     """
-    Who tells a person that money runs out; None without a channel.
+    Sends alerts when money runs out; None without a channel.
     """
     from savemode_cli.alerts.channels import configured_channels
     from savemode_cli.alerts.raised import Alerts
@@ -139,10 +139,10 @@ def open_till(settings: "Settings", announce: Callable[[str, str], None]) -> "Ti
     """
     The ledger, the configured budgets and the prices, joined.
 
-    A ledger that cannot be opened is told, and the proxy starts all the same if its requests pass without one.
+    If the ledger cannot be opened, that is announced, and the proxy starts if requests are allowed without a ledger.
 
     Raises:
-        LedgerUnavailable: they do not (`fail_for`).
+        LedgerUnavailable: they are not allowed (see `fail_for`).
     """
     from savemode_cli.core.budget.without_ledger import fail_for
     from savemode_cli.core.errors import LedgerUnavailable
@@ -153,7 +153,7 @@ def open_till(settings: "Settings", announce: Callable[[str, str], None]) -> "Ti
     from savemode_cli.proxy.till import Till
 
     def opened() -> "Ledger":
-        # The event loop makes its calls, so they do not wait. Opening does, for other processes may be opening it too.
+        # Its calls are made on the event loop, so they do not wait. Opening waits, because other processes may be opening it.
         return open_ledger(settings.ledger_url, busy_s=0, opening_s=_OPENING_S)
 
     table, password = load_prices(settings.price_file), settings.password_of_ledger()
@@ -200,7 +200,7 @@ def _check(ledger: "AsyncLedger") -> None:
 
 def _process() -> "Process":
     """
-    What this process is to budgets of a run or a project.
+    The run and the project of this process, for their budgets.
     """
     import os
     from datetime import datetime
@@ -215,7 +215,7 @@ def _process() -> "Process":
 
 def open_ttl_key(settings: "Settings", announce: Callable[[str, str], None]) -> "TtlKeyExperiment | None":
     """
-    The experiment on the key of the cache, and its verdicts; with a simulated upstream there are none.
+    The experiment on the key of the cache, and its verdicts; None with a simulated upstream.
     """
     if settings.is_simulated or (settings.ttl_policy != "auto" and not settings.hold_out):
         return None
@@ -229,8 +229,8 @@ def open_auto(
     settings: "Settings", announce: Callable[[str, str], None]
 ) -> "tuple[AutoTtl | None, TtlKeyExperiment | None]":
     """
-    The policy `auto`, if it is the one or if keep-warm learns from it, and the experiment that it may need; with a simulated
-    upstream it begins without a history, and leaves none.
+    The policy `auto`, if it is chosen or if keep-warm learns from it, and the experiment that it may need. With a simulated
+    upstream, no history is read or written.
     """
     experiment = open_ttl_key(settings, announce)
     if settings.ttl_policy != "auto" and not settings.keep_warm:
@@ -253,7 +253,7 @@ def open_keep_warm(
     auto: "AutoTtl | None",
 ) -> "KeepWarm | None":
     """
-    What sends keep-warm requests, if any are allowed. It knows the pauses that `auto` has learned, and is a choice of `auto`.
+    Sends keep-warm requests; None if none are allowed. It uses the pauses that `auto` has learned, and is a choice of `auto`.
     """
     if not settings.keep_warm:
         return None
@@ -268,7 +268,7 @@ def open_keep_warm(
 
 def open_trial(settings: "Settings", announce: Callable[[str, str], None]) -> "list[Sink]":
     """
-    The sink that notes what the sessions of a trial cost, if there is a trial; with a simulated upstream nothing is noted.
+    The sink that records what the sessions of a trial cost, if there is a trial. With a simulated upstream, nothing is recorded.
     """
     if not settings.hold_out or settings.is_simulated:
         return []

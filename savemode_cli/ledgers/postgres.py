@@ -126,10 +126,10 @@ class PostgresLedger(RemoteLedger):
 
     def _tried(self, call: Callable[[Connection], Any]) -> Any:
         """
-        The result of a call, connected first if need be.
+        The result of a call. It connects first if there is no connection.
 
         Raises:
-            NotAsked: there is not one.
+            NotAsked: the server did not answer.
         """
         contact = self._steps.contact
         contact.check()

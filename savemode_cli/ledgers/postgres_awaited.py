@@ -90,7 +90,7 @@ class AsyncPostgresLedger(AsyncRemoteLedger):
 
     async def _drop(self, connection: Connection | None) -> None:
         """
-        Close this connection, and those that are idle: what ended one has probably ended all.
+        Close this connection and the idle ones: the same cause has probably ended all of them.
         """
         idle, self._idle = self._idle, []
         for one in (*idle, *([] if connection is None else [connection])):
@@ -128,7 +128,7 @@ class AsyncPostgresLedger(AsyncRemoteLedger):
 
     def _make(self) -> None:
         """
-        Let the client of commands make the ledger. That happens once.
+        Make the ledger with the client of commands. This happens once.
         """
         ledger = PostgresLedger(self._address)
         try:
@@ -196,7 +196,7 @@ def _shut_down(connection: Connection) -> None:
 
 def _forgotten(task: "asyncio.Future[Any]") -> None:
     """
-    Its result is not wanted any more; asked for, so that nobody is told that it was never retrieved.
+    Retrieve a result that is no longer needed: asyncio logs exceptions that were never retrieved.
     """
     if not task.cancelled():
         task.exception()

@@ -132,7 +132,7 @@ DECLARE
   found jsonb := '[]';
   decisions jsonb := '[]';
 BEGIN
-  -- Whoever gives this step up waits for its end.
+  -- A client that gives this step up waits for its end.
   PERFORM pg_advisory_xact_lock(hashtextextended(step_name, 0));
   IF EXISTS (SELECT FROM SCHEMA.fences f WHERE f.step = step_name) THEN RETURN '["fenced"]'; END IF;
   IF terms_version <> '*' AND NOT EXISTS (SELECT FROM SCHEMA.terms t WHERE t.version = terms_version) THEN RETURN '["terms"]'; END IF;

@@ -1,7 +1,7 @@
 """
-What both clients of PostgreSQL share: the connection's settings, the tables and functions, and what the server says.
+What both clients of PostgreSQL share: the settings of connections, the tables, the functions, and the errors.
 
-Rule of this file: a text may hold what PostgreSQL does not keep, so every text is written by `plain` and read by `original`.
+Rule of this file: PostgreSQL cannot store every text, so every text is encoded by `plain` and decoded by `original`.
 """
 
 import hashlib
@@ -206,7 +206,7 @@ def check_server(version: int, format_version: int | None) -> None:
 
 def failure(error: "Error | OSError", *, is_connected: bool) -> NotAsked:
     """
-    What an error of psycopg says about a question.
+    What an error of psycopg means for a question.
 
     Args:
         error: the error.

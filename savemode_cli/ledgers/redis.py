@@ -1,8 +1,7 @@
 """
 A ledger on Redis or Valkey, for commands.
 
-Rule of this file: a step is one script, so nobody comes between reading a balance and writing a hold, and no two clients
-collide.
+Rule of this file: a step is one script, so no other client runs between reading a balance and writing a hold.
 """
 
 import time
@@ -158,10 +157,10 @@ class RedisLedger(RemoteLedger):
 
     def _tried(self, call: Callable[[], Any]) -> Any:
         """
-        The result of a call, connected first if need be.
+        The result of a call. It connects first if there is no connection.
 
         Raises:
-            NotAsked: there is not one.
+            NotAsked: the server did not answer.
         """
         contact = self._steps.contact
         contact.check()

@@ -93,10 +93,10 @@ class AsyncRedisLedger(AsyncRemoteLedger):
 
     async def _tried(self, call: Callable[[Redis], Awaitable[Any]]) -> Any:
         """
-        The result of a call, connected first if need be.
+        The result of a call. It connects first if there is no connection.
 
         Raises:
-            NotAsked: there is not one.
+            NotAsked: the server did not answer.
         """
         redis, contact = self._client(), self._steps.contact
         contact.check()

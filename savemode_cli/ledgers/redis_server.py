@@ -1,7 +1,8 @@
 """
-What both clients of Redis and Valkey share: the connection's settings, the keys, the scripts, and what the server says.
+What both clients of Redis and Valkey share: the settings of connections, the keys, the scripts, and the errors.
 
-Rule of this file: redis-py repeats a command whose answer was lost, unless it is told not to; a step is never repeated unseen.
+Rule of this file: redis-py repeats a command whose answer was lost unless its options forbid it. They forbid it, because a step
+must not be repeated without notice.
 """
 
 import math
@@ -112,7 +113,7 @@ class Keys:
 
 def script(name: str, *, is_read: bool = False) -> str:
     """
-    The text of a script. One that is only read is run where memory is short, too.
+    The text of a script. A script that only reads also runs where memory is short.
     """
     text = files("savemode_cli.ledgers").joinpath(f"redis_{name}.lua").read_text(encoding="utf-8")
     return f"#!lua flags=no-writes\n{text}" if is_read else f"#!lua\n{text}"
@@ -232,7 +233,7 @@ def concerns_of(info: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def failure(error: "RedisError | OSError", *, is_connected: bool) -> NotAsked:
     """
-    What an error of redis-py says about a question.
+    What an error of redis-py means for a question.
 
     Args:
         error: the error.

@@ -1,8 +1,7 @@
 """
-Who calls and what goes on to the upstream, remembered by the headers: a client sends the same ones with each request.
+Remembers what was read from headers, because a client sends the same headers with each request.
 
-Rule of this file: it reads nothing itself, and what it keeps is bounded. The credentials for the upstream are in it, and
-leave it only for the upstream.
+Rule of this file: what it remembers is bounded. This includes the credentials for the upstream, which are sent to nobody else.
 """
 
 from collections import OrderedDict
@@ -15,7 +14,7 @@ from savemode_cli.serving.headers import RawHeaders, forwardable, with_beta_name
 
 MOST = 256
 LONGEST_BYTES = 8 * 1024
-"""Longer headers are read anew each time, so that 2 MB are kept at most."""
+"""Longer headers are read again each time, so that at most 2 MB are remembered."""
 
 _LENGTH = b"content-length"
 
@@ -23,26 +22,26 @@ _LENGTH = b"content-length"
 @dataclass(slots=True)
 class KnownHeaders:
     """
-    What the headers of a request say.
+    What was read from the headers of a request.
     """
 
     caller: Caller
     forwarded: RawHeaders
-    """Those that go on to the upstream, without the length of the body."""
+    """The headers for the upstream, without the length of the body."""
     forwarded_with_beta: RawHeaders
-    """The same where the body has an upgraded TTL."""
+    """The same headers, for a body with an upgraded TTL."""
 
 
 class Callers:
     """
-    The headers that were read lately.
+    The headers that were read recently.
     """
 
     def __init__(self, read: Callable[[RawHeaders, str], Caller], forward: Callable[[RawHeaders], RawHeaders]) -> None:
         """
         Args:
-            read: says who calls by the headers and the product of the path, and raises where a header is wrong.
-            forward: leaves out the headers that no upstream is to see.
+            read: reads the caller from the headers and the product of the path; raises `BadHeader`.
+            forward: removes the headers that are not for the upstream.
         """
         self._read = read
         self._forward = forward
@@ -50,16 +49,16 @@ class Callers:
 
     def known(self, headers: RawHeaders, product: str) -> KnownHeaders:
         """
-        What the headers of a request say.
+        What is read from the headers of a request.
 
         Args:
-            headers: all of them, their names in lower case.
-            product: that of the path.
+            headers: all headers, with names in lower case.
+            product: the product of the path.
 
         Raises:
-            BadHeader: a header of ours has a value that is not one of the allowed ones.
+            BadHeader: one of savemode's own headers has a value that is not allowed.
         """
-        # A digest, because a token of ours is never kept. No header of HTTP has a zero byte in it.
+        # A digest, because access tokens are never stored. No HTTP header contains a zero byte.
         key = sha256(b"\0".join([part for one in headers if one[0] != _LENGTH for part in one])).digest()
         found = self._known.get((product, key))
         if found is not None:

@@ -1,7 +1,7 @@
 """
 The last answer of each conversation, for the API's cache diagnostics.
 
-Rule of this file: it holds the API's IDs of messages and no content, and a bounded number of them.
+Rule of this file: it contains a limited number of the API's message IDs, and no content.
 """
 
 from collections import OrderedDict
@@ -16,15 +16,12 @@ class PreviousAnswers:
     """
 
     def __init__(self) -> None:
-        """
-        None is known yet.
-        """
         self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._models: dict[str, str] = {}
 
     def of(self, session: str | None, model: str | None) -> str | None:
         """
-        The ID of the answer before a request: of the same model; if it has not answered yet, of the model before it.
+        The ID of the previous answer of the same model; if this model has not answered yet, of the model before it.
 
         Args:
             session: the key of the session.
@@ -37,12 +34,12 @@ class PreviousAnswers:
 
     def note(self, session: str | None, model: str | None, message_id: str | None) -> None:
         """
-        An answer is over.
+        An answer has ended.
 
         Args:
             session: the key of its session.
             model: the model that was asked.
-            message_id: its ID; None if it had none.
+            message_id: the ID of the answer; None if it has none.
         """
         if session is None or not message_id or len(message_id) > _LONGEST_ID:
             return

@@ -1,8 +1,8 @@
 """
-The experiment on the key of the cache in a running proxy: one request of a held-out session is upgraded while its cache is warm.
+The experiment on the key of the cache: a running proxy upgrades one request of a held-out session while its cache is warm.
 
-Rule of this file: `core.upgrade.ttl_key` judges. Nothing is done unless `savemode experiment ttl-key` asked for it, and one
-request at a time. Its session is left out of the trial.
+Rule of this file: `core.upgrade.ttl_key` makes the decisions. The experiment runs only if `savemode experiment ttl-key` asked
+for it, with one request at a time. The session of the request is left out of the trial.
 """
 
 from collections import OrderedDict
@@ -34,14 +34,14 @@ class _Warm:
 
 class TtlKeyExperiment:
     """
-    Makes the experiment when it is asked for, and knows the verdicts.
+    Makes the experiment when the user asks for it, and has the verdicts.
     """
 
     def __init__(self, file: TtlKeyFile, announce: Callable[[str, str], None]) -> None:
         """
         Args:
-            file: what was asked for, and the verdicts.
-            announce: tells the person at the terminal the verdict, or that the file cannot be used.
+            file: whether the experiment is asked for, and the verdicts.
+            announce: receives an event and a text: the verdict, or why the file cannot be used.
         """
         self._file = file
         self._announce = announce
@@ -71,7 +71,7 @@ class TtlKeyExperiment:
 
     def answered(self, exchange: ExchangeInProgress, bill: Bill | None) -> None:
         """
-        A request was billed: judge it if it is the one, and remember what is warm now.
+        A request was billed. If it is the request of the experiment, judge it; otherwise remember that its cache is warm.
         """
         usage = None if bill is None or bill.settlement is None or bill.settlement.basis != "reported" else bill.usage
         call, ended_at = exchange.call, exchange.answer.ended_at
@@ -97,7 +97,7 @@ class TtlKeyExperiment:
 
     def _current(self) -> TtlKeyState:
         """
-        What is in the file, read again when it was changed.
+        The content of the file. It is read again after the file has changed.
         """
         version = self._file.changed_at()
         if version != self._version:

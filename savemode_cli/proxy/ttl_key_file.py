@@ -1,7 +1,7 @@
 """
 Experiments and their verdicts, in a file of the user's state folder.
 
-Rule of this file: it holds models, times and counts, and nothing of what was said.
+Rule of this file: it contains models, times and counts, and no content.
 """
 
 from datetime import datetime

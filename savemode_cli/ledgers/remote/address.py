@@ -13,7 +13,7 @@ from savemode_cli.core.errors import ConfigError
 DEFAULT_NAME = "default"
 TIMEOUT_S = 0.5
 COMMAND_TIMEOUT_S = 5.0
-"""How long a command waits for an answer at least: nobody waits behind it."""
+"""How long a command waits for an answer at least. No other request waits for it."""
 _LONGEST_TIMEOUT_S = 60.0
 _LONGEST_NAME = 40
 KEEP_IT_APART = "put it into SAVEMODE_LEDGER_PASSWORD, or into a file that the option ledger_password_file names"

@@ -89,7 +89,7 @@ class AsyncRemoteLedger(ABC):
         The answer of the server.
 
         Raises:
-            NotAsked: there is not one.
+            NotAsked: the server did not answer.
         """
 
     @abstractmethod

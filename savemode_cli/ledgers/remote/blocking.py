@@ -211,7 +211,7 @@ class RemoteLedger(ABC):
         The answer of the server.
 
         Raises:
-            NotAsked: there is not one.
+            NotAsked: the server did not answer.
         """
 
     @abstractmethod
@@ -241,7 +241,11 @@ class RemoteLedger(ABC):
     @abstractmethod
     def _change_terms(self, change: Callable[[Terms], Terms], version: str) -> bool:
         """
-        Replace the terms by what `change` makes of them, in one step that nobody else can come between. Whether they differ.
+        Replace the terms by the result of `change`, in one step between which no other client changes them.
+
+        Returns:
+            Whether the terms have changed.
+
 
         Terms that already have this version are those of the same call, which was not answered.
         """
@@ -274,7 +278,7 @@ class RemoteLedger(ABC):
 
     def _call(self, call: Callable[[], T]) -> T:
         """
-        The result of a call that may be repeated, once where the connection was stale.
+        The result of a call that may be repeated. It is repeated once if the connection was stale.
         """
         with self._lock:
             self._check_open()

@@ -15,7 +15,7 @@ LONGEST_PAUSE_S = 5.0
 class Backoff:
     """
     The pauses between attempts to connect: each is twice as long as the last one, and a random part of it is left out, so that
-    many proxies do not come back at once.
+    many proxies do not connect at the same moment.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -27,7 +27,7 @@ class Backoff:
         self._pause_s = FIRST_PAUSE_S
         self._until: float | None = None
         self.why = ""
-        """What the last attempt failed of."""
+        """Why the last attempt failed."""
 
     @property
     def waits(self) -> bool:

@@ -1,7 +1,7 @@
 """
-The steps of a ledger as lists of texts, for every server the same; and what a server answers.
+The steps of a ledger as lists of texts, which are the same for every server, and the answers of a server.
 
-Rule of this file: nothing is judged here and nothing rounds: an amount is a text of digits, or an `int`.
+Rule of this file: it makes no decisions and does not round: an amount is a text of digits, or an `int`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ MOST_LEAVING = 100
 @dataclass(frozen=True, slots=True)
 class PlannedReserve:
     """
-    A reserve as the terms say it is to be judged.
+    A reserve, and by which limits it is judged under the terms.
     """
 
     reserve: Reserve

@@ -50,7 +50,7 @@ Question = Step | Undo | ReadTerms | ReadLeaving
 
 class NotAsked(Exception):
     """
-    The server did not do what it was asked: it could not be reached, or said so.
+    The server did not do what it was asked to do: it could not be reached, or it answered with an error.
     """
 
     def __init__(self, why: str, hint: str = "") -> None:
@@ -66,7 +66,7 @@ class NotAsked(Exception):
 
 class NoAnswer(NotAsked):
     """
-    The server was asked and did not answer, so nobody knows whether it did what it was asked.
+    The server was asked and did not answer, so it is not known whether it did what it was asked to do.
     """
 
     def __init__(self, why: str, *, is_stale: bool = False) -> None:

@@ -1,5 +1,5 @@
 """
-How a ledger on a server is asked: what is sent, what is read from the answers, and what is done where none comes.
+How a ledger on a server is asked: what is sent, what is read from the answers, and what happens if no answer comes.
 
 Rule of this file: it sends nothing. A call is a generator of questions, to which the caller sends answers, or throws `NotAsked`.
 
@@ -144,7 +144,7 @@ class Steps:
 
     def resolved(self) -> Asking[None]:
         """
-        Give up what was not answered.
+        Give up the steps that were not answered.
         """
         while self._given_up:
             steps = self._given_up
@@ -233,7 +233,7 @@ class Steps:
 
     def _read_terms(self, *, strictly: bool) -> Asking[None]:
         """
-        Read the terms anew, for the version is another one.
+        Read the terms again, because their version has changed.
         """
         known = self.terms
         present = self.terms = yield from self._asked(ReadTerms())
@@ -242,7 +242,7 @@ class Steps:
 
     def _asked(self, question: Question) -> Asking[Any]:
         """
-        The answer to what changes nothing, or may be repeated: asked again where the connection was stale.
+        The answer to a question that changes nothing, or may be repeated. It is asked again if the connection was stale.
         """
         for is_last in (False, True):
             try:

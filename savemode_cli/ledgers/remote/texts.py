@@ -66,7 +66,7 @@ class Terms:
     """
 
     version: str
-    """Changes with them; empty while there never were any."""
+    """The version changes with every change of the terms; it is empty before the first one."""
     budgets: tuple[Budget, ...] = ()
     limits: tuple[PersonalLimit, ...] = ()
     allowances: tuple[Allowance, ...] = ()
@@ -74,7 +74,7 @@ class Terms:
     @property
     def allowed_until(self) -> datetime | None:
         """
-        The end of what lifts every budget.
+        Until when every budget is lifted.
         """
         return next((one.until for one in self.allowances if not one.budget), None)
 
