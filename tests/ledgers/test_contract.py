@@ -1,5 +1,5 @@
 """
-What every ledger does. To add one: an entry in `LEDGERS`.
+What every ledger must do. To test another ledger, add an entry to `LEDGERS`.
 """
 
 import json
@@ -73,7 +73,7 @@ def awaited(url: str) -> Ledger:
 @pytest.fixture(params=URLS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """
-    An address of each kind, of a new ledger.
+    The address of a new ledger, for each kind.
     """
     return URLS[request.param](tmp_path)
 
@@ -81,7 +81,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(params=LEDGERS)
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """
-    Each ledger in turn, new.
+    A new ledger of each kind.
     """
     made = LEDGERS[request.param](tmp_path)
     yield made
@@ -112,7 +112,7 @@ def test_reserve_and_settle(ledger: Ledger) -> None:
 
 def test_settle_counts_once(ledger: Ledger) -> None:
     """
-    A second settle changes nothing, whatever it says.
+    A second settle changes nothing, whatever its amount is.
     """
     reserve(ledger, hold("h", 30), [LIMIT], NOW)
     settle(ledger, "h", 12, "reported", NOW)
@@ -123,7 +123,7 @@ def test_settle_counts_once(ledger: Ledger) -> None:
 
 def test_settle_of_an_unknown_hold(ledger: Ledger) -> None:
     """
-    Nothing is charged to nobody, and the caller hears of it.
+    Nothing is charged, and the result says that the hold is unknown.
     """
     assert settle(ledger, "never", 12, "reported", NOW) == "unknown"
     assert ledger.balances(NOW) == {}
@@ -186,7 +186,7 @@ def test_several_budgets_are_charged_at_once(ledger: Ledger) -> None:
 
 def test_override_is_charged_and_labelled(ledger: Ledger) -> None:
     """
-    Beyond the cap, on record as such.
+    A request beyond the cap is charged, and its charge has the label.
     """
     reserve(ledger, hold("a", 100), [LIMIT], NOW)
 
@@ -217,7 +217,7 @@ def test_allow_for_a_while(ledger: Ledger) -> None:
 
 def test_expired_hold_counts_as_spent(ledger: Ledger) -> None:
     """
-    Nobody came back with the bill: the amount held is counted as spent, permanently, until somebody says otherwise.
+    No bill came: the held amount counts as spent, until the hold is settled or released.
     """
     reserve(ledger, hold("a", 100), [LIMIT], NOW)
 
@@ -243,7 +243,7 @@ def test_late_bill_replaces_an_expired_hold_once(ledger: Ledger) -> None:
 
 def test_release(ledger: Ledger) -> None:
     """
-    A released hold counts no more; there is one release to a hold.
+    A released hold no longer counts, and can be released only once.
     """
     reserve(ledger, hold("a", 100), [LIMIT], NOW)
 
@@ -257,7 +257,7 @@ def test_release(ledger: Ledger) -> None:
 
 def test_bill_of_a_released_hold(ledger: Ledger) -> None:
     """
-    Releasing forgets a claim, not a bill: should the request have been alive, it is charged, exactly once.
+    If the request of a released hold ends after all, it is charged exactly once.
     """
     reserve(ledger, hold("a", 100), [LIMIT], NOW)
     ledger.release("a")
@@ -269,7 +269,7 @@ def test_bill_of_a_released_hold(ledger: Ledger) -> None:
 
 def test_bill_that_brings_its_hold(ledger: Ledger) -> None:
     """
-    A ledger that never heard of the call charges its keys all the same, exactly once, and its id is used.
+    A ledger that does not know the call charges its keys exactly once, and its ID counts as used.
     """
     unheard = hold("a", 100, KEY, "team", model="m", override=True)
     bill = Settle("a", 30, "estimated", LATER, (KEY,), unheard)
@@ -286,7 +286,7 @@ def test_bill_that_brings_its_hold(ledger: Ledger) -> None:
 
 def test_bill_that_brings_a_hold_on_record(ledger: Ledger) -> None:
     """
-    It takes the place of that hold, as any bill does; with another one's hold it is a bug in the caller.
+    It replaces that hold, as any bill does. With the hold of another request it is a bug in the caller.
     """
     reserve(ledger, hold("a", 100), [LIMIT], NOW)
     with pytest.raises(ValueError, match="has the hold"):
@@ -296,9 +296,9 @@ def test_bill_that_brings_a_hold_on_record(ledger: Ledger) -> None:
     assert ledger.balances(NOW) == {KEY: Balance(settled_nusd=30)}
 
 
-def test_step_tells_the_override_it_judged_by(ledger: Ledger) -> None:
+def test_step_returns_the_override_by_which_it_judged(ledger: Ledger) -> None:
     """
-    Whoever judges without the ledger later needs to know it.
+    The till needs it to judge later without the ledger.
     """
     assert ledger.post((), [Reserve(hold("a", 1), [LIMIT], NOW)]).allowed_until is None
     ledger.allow(LATER)
@@ -308,7 +308,7 @@ def test_step_tells_the_override_it_judged_by(ledger: Ledger) -> None:
 
 def test_check_changes_nothing(ledger: Ledger) -> None:
     """
-    A ledger that can be written says nothing.
+    For a ledger that can be written, the check raises nothing.
     """
     reserve(ledger, hold("a", 1), [LIMIT], NOW)
     ledger.check()
@@ -318,7 +318,7 @@ def test_check_changes_nothing(ledger: Ledger) -> None:
 
 def test_hold_id_is_used_once(ledger: Ledger) -> None:
     """
-    A second hold of the same name would be settled by the first one's bill: a bug in the caller, and said.
+    A second hold of the same name would be settled by the bill of the first one. This is a bug in the caller, and raises.
     """
     for prepare in (lambda: None, lambda: settle(ledger, "a", 1, "reported", NOW)):
         if prepare() is None:
@@ -379,9 +379,9 @@ def test_budgets_are_kept(ledger: Ledger) -> None:
     assert ledger.budgets() == (full,)
 
 
-def test_what_a_budget_says_of_people_is_kept(ledger: Ledger) -> None:
+def test_terms_for_persons_are_stored(ledger: Ledger) -> None:
     """
-    The override, the hint, the strangers; personal limits are kept beside it, and a budget brings none along.
+    Whether it accepts the override, its hint, and what applies to unknown persons. Personal limits are stored separately.
     """
     firm = Budget("a", 1, scope="user", allow_override=False, refusal_hint="ask Maria", unknown="refuse")
     ledger.set_budget(replace(firm, limits=(("ann", 5),), source="x.toml"))
@@ -554,7 +554,7 @@ def test_charge_leaves_a_rolling_window_when_it_is_that_old(ledger: Ledger) -> N
     assert len(ledger.charges()) == 3
 
 
-def test_refusal_of_a_rolling_window_says_when_enough_has_left(ledger: Ledger) -> None:
+def test_refusal_of_a_rolling_window_has_the_time_at_which_enough_has_left(ledger: Ledger) -> None:
     """
     When the spend falls below the limit; for a strict budget, when the request fits.
     """
@@ -612,7 +612,7 @@ def test_clients_cannot_name_a_window(ledger: Ledger) -> None:
 
 def test_budget_that_warns_refuses_nothing(ledger: Ledger) -> None:
     """
-    Past its cap a request starts, and hears that it is exceeded; what refuses beside it still does.
+    Past its cap a request starts, with the status exceeded. Other budgets still refuse.
     """
     warning = limit_of(Budget("w", 10, action="warn"), "", NOW)
     reserve(ledger, Hold("a", (warning.key, KEY), 50, LATER), [warning, LIMIT], NOW)
@@ -630,7 +630,7 @@ def test_budget_that_warns_refuses_nothing(ledger: Ledger) -> None:
 
 def check_race(ledger: Ledger, results: list[tuple[int, int, int]], limit_nusd: int, *, strict: bool) -> None:
     """
-    Nobody was admitted beyond the rule, nothing was lost or counted twice, and the cap was really contested.
+    No request was admitted against the rule, nothing was lost or counted twice, and more was requested than the cap allows.
     """
     beyond = [(used, ask) for used, ask, _ in results if (used + ask > limit_nusd if strict else used >= limit_nusd)]
     assert beyond == []
@@ -958,7 +958,7 @@ def test_post_with_a_bug_in_it_changes_nothing(ledger: Ledger) -> None:
 
 def test_post_judges_by_what_it_settled_and_held(ledger: Ledger) -> None:
     """
-    A bill makes room for who asks next, and who asks first takes it from who asks second.
+    A bill makes room for the requests of the same step, and an earlier request takes it before a later one.
     """
     reserve(ledger, hold("a", 100), [LIMIT], NOW)
 

@@ -87,7 +87,7 @@ def test_an_error_is_decoded_as_far_as_it_can_be(encoding: str, body: bytes, exp
     assert decoded([(b"content-encoding", encoding.encode())], body) == expected
 
 
-def test_an_answer_of_our_own_says_how_long_it_is() -> None:
+def test_an_answer_of_savemode_has_its_length() -> None:
     """
     It also has the ID of its request.
     """
@@ -96,7 +96,7 @@ def test_an_answer_of_our_own_says_how_long_it_is() -> None:
     assert (out.status, dict(out.headers)[b"content-length"], dict(out.headers)[b"request-id"]) == (400, b"2", b"req_1")
 
 
-def test_the_first_end_stands() -> None:
+def test_the_first_outcome_is_kept() -> None:
     """
     An incomplete or abandoned error of the upstream is still an error of the upstream.
     """

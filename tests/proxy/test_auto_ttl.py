@@ -187,7 +187,7 @@ def test_what_was_not_billed_teaches_nothing(change: dict[str, object], tmp_path
     assert said == []
 
 
-def test_the_next_proxy_knows(tmp_path: Path) -> None:
+def test_the_next_proxy_reads_the_history(tmp_path: Path) -> None:
     """
     What was learned is saved at the end, without any content of the session.
     """
@@ -203,7 +203,7 @@ def test_the_next_proxy_knows(tmp_path: Path) -> None:
     assert "opus" not in file.path.read_text()
 
 
-def test_a_damaged_history_is_told_once(tmp_path: Path) -> None:
+def test_a_damaged_history_is_announced_once(tmp_path: Path) -> None:
     """
     The proxy works without it and does not change it.
     """

@@ -18,7 +18,7 @@ async def opened(broadcast: Broadcast, beat_s: float = 3600) -> AsyncIterator[by
     return events
 
 
-def test_everybody_gets_what_happens_from_now_on() -> None:
+def test_every_reader_gets_the_events_from_now_on() -> None:
     """
     In order, as events with a type and a number.
     """

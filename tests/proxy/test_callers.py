@@ -28,7 +28,7 @@ class Reading:
 
 def test_the_same_headers_are_read_once() -> None:
     """
-    Whatever the length of the body: it does not say who calls.
+    This does not depend on the length of the body, which does not identify the caller.
     """
     reading = Reading()
     first = reading.callers.known(HEADERS, "p")
@@ -38,9 +38,9 @@ def test_the_same_headers_are_read_once() -> None:
     assert (reading.asked, first.caller.distinct_id) == (1, "k")
 
 
-def test_other_headers_are_somebody_else() -> None:
+def test_other_headers_are_another_caller() -> None:
     """
-    So are others in another order, with another value, of another product, and one more of them.
+    Other headers are those in another order, with another value, for another product, or with one more header.
     """
     reading = Reading()
     others = [HEADERS[::-1], [(b"x-api-key", b"other")], [*HEADERS, (b"x-api-key", b"k")], HEADERS[1:]]
@@ -53,9 +53,9 @@ def test_other_headers_are_somebody_else() -> None:
     assert reading.asked == 6
 
 
-def test_what_goes_on_has_no_length_and_may_have_the_beta() -> None:
+def test_forwarded_headers_have_no_length_and_may_have_the_beta() -> None:
     """
-    The transport says the length of what is sent, which an edit changes.
+    The transport adds the length of the body that is sent, because an edit changes it.
     """
     known = Reading().callers.known(HEADERS, "p")
 
@@ -63,7 +63,7 @@ def test_what_goes_on_has_no_length_and_may_have_the_beta() -> None:
     assert [name for name, _ in known.forwarded_with_beta] == [b"x-api-key", b"anthropic-beta"]
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_memory_of_callers_is_bounded() -> None:
     """
     The headers that were sent last are kept, and none that are long.
     """

@@ -39,7 +39,7 @@ def test_one_key_is_one_budget_in_every_spelling(upstream: Upstream, first: dict
         assert send(proxy, x_api_key="sk-ant-api03-two").status == 200
 
 
-def test_made_up_key_beside_the_real_one_is_no_new_budget(upstream: Upstream) -> None:
+def test_made_up_key_beside_the_real_one_is_not_a_new_budget(upstream: Upstream) -> None:
     """
     The upstream decides which of two keys it bills, so both are charged, and both budgets must have room.
     """
@@ -73,7 +73,7 @@ def test_token_is_the_identity(upstream: Upstream, scope: str) -> None:
     assert all(ALICE not in str(one.headers) for one in upstream.received)
 
 
-def test_token_that_is_nobodys(upstream: Upstream) -> None:
+def test_token_of_no_known_person(upstream: Upstream) -> None:
     """
     It is rejected, also on loopback.
     """
@@ -82,7 +82,7 @@ def test_token_that_is_nobodys(upstream: Upstream) -> None:
         assert send(proxy).status == 200
 
 
-def test_without_tokens_the_caller_says_who_it_is(upstream: Upstream) -> None:
+def test_without_tokens_the_distinct_id_identifies_the_person(upstream: Upstream) -> None:
     """
     If there are no personal tokens, the distinct ID identifies the person.
     """
@@ -95,7 +95,7 @@ def test_without_tokens_the_caller_says_who_it_is(upstream: Upstream) -> None:
 
 def test_conversations_without_an_id(upstream: Upstream) -> None:
     """
-    Where no header names the conversation, it is told from others by what it begins with.
+    If no header names the conversation, its beginning identifies it.
     """
 
     def conversation(begin: str, *more: str) -> dict[str, Any]:
@@ -126,8 +126,7 @@ def test_strangers_are_refused(upstream: Upstream) -> None:
 
 def test_override_that_a_budget_does_not_accept(upstream: Upstream) -> None:
     """
-    The override is ignored, which the answer and the record show and one announcement says; the owner's `allow` still
-    lifts the cap.
+    The override is ignored: the answer, the record and one announcement show that. `allow` still lifts the cap.
     """
     budgets = (Budget("people", 20_000, scope="user", allow_override=False),)
     override = {"x_posthog_budget_override": "true", "x_posthog_distinct_id": "ann"}
@@ -208,7 +207,7 @@ def test_allow_uncounted(upstream: Upstream, path: str) -> None:
     assert (passed.status, passed.budget[""]) == (200, "exceeded")
 
 
-def test_what_is_free_passes_past_the_cap(upstream: Upstream) -> None:
+def test_free_requests_pass_at_the_cap(upstream: Upstream) -> None:
     """
     Uploads and Claude Code's telemetry are free, and failed requests do not count as requests of unknown cost.
     """

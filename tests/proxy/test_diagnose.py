@@ -88,7 +88,7 @@ def test_both_verdicts(proxy: RunningProxy, store: Path, savemode: Run) -> None:
 
 def test_an_upstream_that_does_not_know_it(upstream: Upstream) -> None:
     """
-    The original goes out behind it, once; from then on nobody asks.
+    The original is sent once, and later requests do not ask for the diagnosis.
     """
     refusals = [error("invalid_request_error", "diagnostics: Extra inputs are not permitted")]
 

@@ -143,7 +143,7 @@ def test_fault_after_the_answer_is_a_line(
     ],
     ids=["provider", "properties", "product", "spelling", "target"],
 )
-def test_unreadable_caller_is_told_the_budgets_for_everybody(wire: Wire, data: bytes) -> None:
+def test_unreadable_caller_gets_the_shared_budgets(wire: Wire, data: bytes) -> None:
     """
     Every answer has the state of the shared budgets; a personal budget needs a known person.
     """
@@ -155,7 +155,7 @@ def test_unreadable_caller_is_told_the_budgets_for_everybody(wire: Wire, data: b
     assert answer.all(b"x-posthog-budget-remaining-usd") == [b"10.00"]
 
 
-def test_unreadable_caller_without_a_budget_for_everybody(wire: Wire) -> None:
+def test_unreadable_caller_without_a_shared_budget(wire: Wire) -> None:
     """
     If there are only personal budgets, there are no budget headers.
     """

@@ -261,7 +261,7 @@ def test_reset_is_a_hang_up(wire: Wire, wired: RunningProxy) -> None:
     assert wired.exchange().answer.outcome == "client_gone"
 
 
-def test_hang_up_after_the_answer_is_none(wire: Wire, wired: RunningProxy) -> None:
+def test_leaving_after_the_answer_is_not_a_hang_up(wire: Wire, wired: RunningProxy) -> None:
     """
     A client that leaves after the whole answer has not hung up.
     """
@@ -455,7 +455,7 @@ def test_health(upstream: Upstream, proxy: RunningProxy) -> None:
     }
 
 
-def test_health_goes_by_the_proxys_time(upstream: Upstream) -> None:
+def test_health_uses_the_clock_of_the_proxy(upstream: Upstream) -> None:
     """
     The budgets shown are those for the proxy's clock, also if the clock is simulated.
     """
@@ -547,7 +547,7 @@ def test_stream_is_cut_after_the_grace(wire: Wire) -> None:
         assert not proxy.thread.is_alive()
 
 
-def test_nobody_new_is_taken_at_the_end(wire: Wire) -> None:
+def test_no_connection_is_accepted_after_the_end(wire: Wire) -> None:
     """
     After the server has stopped, its port is closed.
     """

@@ -29,9 +29,10 @@ def loop(times: int) -> dict[str, Any]:
     return {**CALL, "messages": turns(*[LS] * times)}
 
 
-def test_loop_is_warned_of_once(upstream: Upstream) -> None:
+def test_loop_causes_one_warning(upstream: Upstream) -> None:
     """
-    By default it starts: the answer, the record and the person at the terminal are told once, until it is twice as long.
+    By default the request starts. The answer, the record and one announcement have the warning, and again when the loop is
+    twice as long.
     """
     with running_proxy(upstream.url) as proxy:
         answers = [send(proxy, loop(times), **SESSION) for times in (9, 10, 11, 19, 20)]
@@ -58,9 +59,9 @@ def test_loop_is_warned_of_once(upstream: Upstream) -> None:
     assert "2 warnings of the guard: the run may have run away" in receipt(summary, OPEN)
 
 
-def test_loop_is_refused_until_somebody_lets_it_go_on(upstream: Upstream) -> None:
+def test_loop_is_refused_until_it_is_allowed(upstream: Upstream) -> None:
     """
-    The sentence says what was seen and how to go on, and each of these ways works.
+    The refusal names the sign and the ways to continue, and each of these ways works.
     """
     with running_proxy(upstream.url, guard_action="refuse") as proxy:
         assert send(proxy, loop(9), **SESSION).status == 200
@@ -182,7 +183,7 @@ def test_sub_agents_and_dollars(upstream: Upstream) -> None:
 @pytest.mark.parametrize("path", ["/v1/messages/count_tokens", "/v1/messages/batches"])
 def test_only_model_calls_are_judged(upstream: Upstream, path: str) -> None:
     """
-    Counting tokens is free, and a batch is no conversation.
+    Counting tokens is free, and a batch is not a conversation.
     """
     with running_proxy(upstream.url, guard_action="refuse") as proxy:
         assert send(proxy, loop(10), path=path, **SESSION).status == 200

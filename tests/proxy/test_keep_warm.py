@@ -82,7 +82,7 @@ class Play:
 
     def later(self, seconds: float = PING_S) -> list[Exchange]:
         """
-        Turn the clock, send what is due, and return all keep-warm requests so far.
+        Advance the clock, send what is due, and return all keep-warm requests so far.
         """
         self.clock.advance(seconds)
         asyncio.run_coroutine_threadsafe(self.keep_warm.tick(), self.proxy.loop).result(20)
@@ -182,7 +182,7 @@ def test_the_number_is_limited() -> None:
     assert last.bill.usage.tokens.read == 0
 
 
-def test_it_stops_where_nothing_is_to_be_expected() -> None:
+def test_it_stops_if_a_return_is_not_expected() -> None:
     """
     Few conversations come back after half an hour.
     """
@@ -210,7 +210,7 @@ def test_the_hour_is_limited() -> None:
 
 def test_a_near_cap_stops_it() -> None:
     """
-    From the moment on in which clients are told to save.
+    It stops as soon as clients are advised to save.
     """
     with playing(budget_nusd=60_000_000) as play:
         play.ask(body())
@@ -233,9 +233,9 @@ def test_a_far_cap_does_not() -> None:
     assert ping.bill.budget_after.left_nusd == ping.bill.budget.left_nusd - (ping.bill.cost_nusd or 0)
 
 
-def test_the_client_comes_back() -> None:
+def test_the_client_sends_another_request() -> None:
     """
-    Also with a request that cannot be kept warm: nothing more is sent.
+    No more keep-warm requests are sent, even if the cache of the new request cannot be kept warm.
     """
     with playing() as play:
         play.ask(body())
@@ -261,7 +261,7 @@ def test_the_client_comes_back() -> None:
     ],
     ids=["subscription", "sub-agent", "upgraded", "held out", "client's hour", "nothing cached"],
 )
-def test_what_is_left_alone(
+def test_conversations_that_are_not_kept_warm(
     headers: tuple[tuple[str, str], ...], options: dict[str, Any], more: dict[str, Any]
 ) -> None:
     """
@@ -285,7 +285,7 @@ def test_a_cold_cache_stops_it() -> None:
 
 def test_an_upstream_that_refuses() -> None:
     """
-    It is told once, and none is sent for that model again.
+    This is announced once, and no more are sent for that model.
     """
     with playing() as play:
         play.ask(body())

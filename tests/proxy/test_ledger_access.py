@@ -387,7 +387,7 @@ def test_look_knows_the_override() -> None:
     assert isinstance(one.access.look(caller(), [], LATER), Refused)
 
 
-def test_standings_are_those_that_everybody_shares() -> None:
+def test_standings_are_those_of_shared_budgets() -> None:
     """
     The banner shows the shared budgets with a cap; without a ledger their state is unknown.
     """
@@ -444,7 +444,7 @@ def test_what_costs_nothing_known_is_charged_as_held() -> None:
     assert settled.invoice.settlement == Settlement(360_000, "held")
 
 
-def test_cap_holds_by_what_is_known() -> None:
+def test_cap_is_checked_against_the_known_spend() -> None:
     """
     The ledger had $0.0001 of $0.0005; calls that are allowed meanwhile hold and spend the rest, and then requests are
     refused.
@@ -504,7 +504,7 @@ def test_unavailable_and_closed(strict: bool, fail: Fail | None, words: str) -> 
     assert one.announced[0][1].endswith(f"until it answers, {words}")
 
 
-def test_strict_and_told_to_pass() -> None:
+def test_strict_budget_with_fail_open() -> None:
     """
     The strict rule uses what is known: the highest possible cost of a request must fit.
     """
@@ -552,7 +552,7 @@ def test_ledger_that_does_not_answer_is_not_asked() -> None:
     assert one.ledger.asked == before
 
 
-def test_trouble_is_told_once_and_its_end_too() -> None:
+def test_trouble_and_its_end_are_announced_once() -> None:
     """
     Model calls and free calls have different messages for the same problem; it is announced once, and so is its end.
     """
@@ -658,7 +658,7 @@ def test_hold_that_was_written_all_the_same() -> None:
     assert one.ledger.balance(KEY, NOW) == Balance(200_000)
 
 
-def test_ledger_is_told_in_batches() -> None:
+def test_ledger_is_written_in_batches() -> None:
     """
     Hundreds of bills are written in several steps, between which other processes can write; new bills are kept meanwhile.
     """
@@ -704,7 +704,7 @@ def test_last_bills_meet_a_lock() -> None:
     assert one.announced[1][1].endswith("; 3 bills of $0.0003 entered")
 
 
-def test_charge_that_is_never_written_is_said_with_its_amount() -> None:
+def test_charge_that_is_never_written_is_announced_with_its_amount() -> None:
     """
     The amount is announced, at the latest when the proxy stops.
     """
@@ -903,7 +903,7 @@ def test_override_stays_one_afterwards() -> None:
     assert (after[""], "-remaining-usd" in after) == ("override", False)
 
 
-def test_budget_afterwards_is_unknown_where_nobody_can_tell() -> None:
+def test_budget_afterwards_is_unknown_without_a_ledger() -> None:
     """
     If the ledger stopped answering, the earlier figures are not shown as current.
     """
@@ -937,7 +937,7 @@ def test_budget_afterwards_where_it_cannot_be_written(
     assert one.ledger.balance(KEY, NOW) == Balance(held_nusd=360_000)
 
 
-def test_refusal_stands_as_it_was_told() -> None:
+def test_refusal_keeps_its_state() -> None:
     """
     A refusal changes nothing, so its state stays the same; the same holds if there is no budget.
     """

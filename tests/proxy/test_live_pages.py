@@ -112,7 +112,7 @@ def test_watching_does_not_keep_the_proxy_from_stopping(upstream: Upstream, prox
     until(lambda: not proxy.thread.is_alive())
 
 
-def test_so_many_may_watch(upstream: Upstream, proxy: RunningProxy) -> None:
+def test_the_number_of_readers_is_limited(upstream: Upstream, proxy: RunningProxy) -> None:
     """
     One more reader is refused until another one leaves.
     """

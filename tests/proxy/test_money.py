@@ -307,7 +307,7 @@ def test_budget_headers_of_every_status(upstream: Upstream) -> None:
 
 def test_upstream_error_is_passed_byte_for_byte_and_free(upstream: Upstream) -> None:
     """
-    4xx and 5xx come through as they are, with the budget headers, and cost nothing.
+    4xx and 5xx are forwarded unchanged, with the budget headers, and cost nothing.
     """
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
         for status in ("400 Bad Request", "401 Unauthorized", "429 Too Many Requests", "500 Oops", "529 Overloaded"):
@@ -328,7 +328,7 @@ def test_upstream_error_is_passed_byte_for_byte_and_free(upstream: Upstream) -> 
 
 def test_unreachable_is_free() -> None:
     """
-    Nobody answered, so nothing is billed; our own 502 carries the budget headers too.
+    The upstream did not answer, so nothing is billed. The 502 of the proxy has the budget headers too.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -427,7 +427,7 @@ def test_metering(proxy: RunningProxy, upstream: Upstream, stream: bool, compres
 
 def test_split_that_is_missing_is_5m(proxy: RunningProxy, upstream: Upstream) -> None:
     """
-    An old answer tells only the total of what it wrote: 10 x 5,000 + 4,000.
+    An old answer has only the total of its cache writes: 10 x 5,000 + 4,000.
     """
     upstream.script = answers(used(input_tokens=1, cache_creation_input_tokens=10, output_tokens=0))
 
@@ -680,7 +680,7 @@ def test_error_in_mid_stream(upstream: Upstream) -> None:
 
 def test_error_at_the_start_of_a_stream(upstream: Upstream) -> None:
     """
-    The same before the model was reached: as free as the 529 that it stands for.
+    The same before the model was reached: it is free, like a 529.
     """
     upstream.script = streams([failure("overloaded_error", "too busy")])
     with running_proxy(upstream.url, budget_nusd=10**9) as proxy:
@@ -708,7 +708,7 @@ def blocked(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def health(proxy: RunningProxy) -> dict[str, Any]:
     """
-    What `/-/health` says.
+    The content of `/-/health`.
     """
     said: dict[str, Any] = json.loads(send(proxy, path="/-/health", method="GET").body)
     return said
@@ -744,7 +744,7 @@ def test_ledger_unavailable_and_open(upstream: Upstream, tmp_path: Path) -> None
         assert send(proxy).status == 429
 
 
-def test_ledger_that_goes_and_comes_back(upstream: Upstream, tmp_path: Path) -> None:
+def test_ledger_that_fails_and_recovers(upstream: Upstream, tmp_path: Path) -> None:
     """
     If a ledger fails while the proxy runs, the last known budgets say that there is a cap, and no state is claimed.
     """
@@ -871,7 +871,7 @@ def test_last_exchanges_hold_nothing_secret(upstream: Upstream) -> None:
         assert len(json.loads(send(proxy, path="/-/exchanges", method="GET").body)["exchanges"]) == 3
 
 
-def test_line_says_what_is_left_afterwards(upstream: Upstream) -> None:
+def test_line_has_the_budget_afterwards(upstream: Upstream) -> None:
     """
     Of $1.00, a request that costs $0.000032 leaves less than a dollar: its answer still said 1.00, its line says 0.99.
     """
@@ -890,7 +890,7 @@ def test_line_says_what_is_left_afterwards(upstream: Upstream) -> None:
         assert balance(proxy) == Balance(settled_nusd=PLAIN)
 
 
-def test_line_of_what_is_free_says_where_the_budget_stands(upstream: Upstream) -> None:
+def test_line_of_a_free_request_has_the_state_of_the_budget(upstream: Upstream) -> None:
     """
     Nothing was charged, so before and after are the same.
     """

@@ -56,7 +56,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("target", ODD)
-def test_odd_spelling_goes_nowhere(wire: Wire, wired: RunningProxy, target: str) -> None:
+def test_odd_spelling_is_not_forwarded(wire: Wire, wired: RunningProxy, target: str) -> None:
     """
     A path that the upstream may treat as a model call must have its normal spelling; otherwise it is refused, with the
     correct spelling.

@@ -19,9 +19,9 @@ def test_each_model_of_a_session() -> None:
     assert answers.of(None, "opus") is None
 
 
-def test_what_is_not_noted() -> None:
+def test_answers_that_are_not_remembered() -> None:
     """
-    An answer without an ID, or with one that is none.
+    An answer without an ID, or with one that is too long.
     """
     answers = PreviousAnswers()
     for message_id in (None, "", "x" * 1000):

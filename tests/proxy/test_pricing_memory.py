@@ -112,7 +112,7 @@ def test_next_request_is_expected_to_cost_what_the_last_ones_did() -> None:
 
 
 @pytest.mark.parametrize("ending", [NOT_SENT, Ending("upstream_error"), Ending("refused")])
-def test_what_was_not_served_says_nothing_about_the_next(ending: Ending) -> None:
+def test_failed_request_does_not_change_the_next_estimate(ending: Ending) -> None:
     """
     A failed request without cost does not lower the estimate for the next one.
     """
@@ -158,7 +158,7 @@ def test_model_that_answered_is_the_one_that_is_billed() -> None:
     assert office.bill(Meter(Usage(Tokens(input=1)), model=None)).settlement.nusd == 4_000
 
 
-def test_unpriced_model_is_said_once() -> None:
+def test_unpriced_model_is_announced_once() -> None:
     """
     Charged at the highest price, $10 a million of input, and announced once for each model.
     """
@@ -359,7 +359,7 @@ def test_ceiling_with_fallbacks() -> None:
     assert office.quote(named).expected_nusd == office.quote().expected_nusd
 
 
-def test_silent_downgrade_is_said_once_a_model() -> None:
+def test_silent_downgrade_is_announced_once_for_each_model() -> None:
     """
     An hour was requested, and the writes were billed at five minutes.
     """

@@ -41,7 +41,7 @@ def test_items_are_written_in_another_thread() -> None:
     file = File()
     saver: Saver[int] = Saver("trial", file.add, lambda *_: None)
 
-    async def story() -> None:
+    async def scenario() -> None:
         saver.add([1])
         saver.save_soon()
         saver.add([2])
@@ -49,7 +49,7 @@ def test_items_are_written_in_another_thread() -> None:
         saver.add([3])
         await until_in_loop(lambda: sum(map(len, file.written)) == 3)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
     assert file.written == [[1], [2, 3]]
     assert threading.get_ident() not in file.threads

@@ -71,7 +71,7 @@ def second_rule(monkeypatch: pytest.MonkeyPatch) -> Edit:
 
 def said(exchange: Exchange) -> tuple[Any, ...]:
     """
-    What is counted and said of the upgrade of one exchange.
+    What is counted and reported for the upgrade of one exchange.
     """
     event = ai_generation(an_observed_as(exchange), ORIGIN)
     total = Summary().add(exchange)
@@ -116,7 +116,7 @@ def test_counters_receipts_and_words_are_those_without_it(
     assert Summary().add(both).other_edits == {"smaller-n": 1}
 
 
-def test_without_an_upgrade_nothing_is_said_of_one(upstream: Upstream, second_rule: Edit) -> None:
+def test_without_an_upgrade_none_is_reported(upstream: Upstream, second_rule: Edit) -> None:
     """
     The beta of the long TTL is not named, a refusal that blames cache_control passes, and nothing is stopped.
     """

@@ -90,7 +90,7 @@ def test_what_is_not_plain_is_refused(upstream: Upstream, proxy: RunningProxy, d
     assert "/smuggled" not in [received.target for received in upstream.received]
 
 
-def test_a_body_is_no_request(upstream: Upstream, proxy: RunningProxy) -> None:
+def test_a_body_is_not_a_request(upstream: Upstream, proxy: RunningProxy) -> None:
     """
     Bytes in a body that look like a request stay in the body, also for methods that usually have no body.
     """
@@ -100,7 +100,7 @@ def test_a_body_is_no_request(upstream: Upstream, proxy: RunningProxy) -> None:
     assert (received.target, received.body) == ("/v1/x", INNER)
 
 
-def test_trailers_are_no_headers(upstream: Upstream, proxy: RunningProxy) -> None:
+def test_trailers_are_not_headers(upstream: Upstream, proxy: RunningProxy) -> None:
     """
     An override in a trailer is ignored, because trailers come after every decision.
     """

@@ -59,9 +59,9 @@ def told(upstream: Upstream, sink: Listener, body: bytes = MARKED, *headers: tup
     return record
 
 
-def test_a_sink_knows_the_caller_and_not_what_was_said(upstream: Upstream) -> None:
+def test_a_sink_gets_the_caller_and_no_content(upstream: Upstream) -> None:
     """
-    Without a sink that wants content there is no content, and no memory is used for it.
+    If no sink wants content, there is none, and no memory is used for it.
     """
     record = told(upstream, Listener())
 
@@ -71,7 +71,7 @@ def test_a_sink_knows_the_caller_and_not_what_was_said(upstream: Upstream) -> No
     assert record.exchange.upgrade.upgraded == 1
 
 
-def test_content_goes_to_those_only_who_want_it(upstream: Upstream) -> None:
+def test_only_sinks_that_want_content_get_it(upstream: Upstream) -> None:
     """
     A sink that must not see content gets none, also next to one that stores it.
     """
@@ -98,9 +98,9 @@ def test_content_is_what_the_client_sent_and_the_upstream_answered(upstream: Ups
     assert record.content.response_body == ANSWER
 
 
-def test_a_sink_knows_when_it_ended_and_who_answered(upstream: Upstream) -> None:
+def test_a_sink_gets_the_end_and_the_answering_model(upstream: Upstream) -> None:
     """
-    By the proxy's clock; a receipt uses both.
+    The end is in the time of the proxy's clock. A receipt uses both.
     """
     record = told(upstream, Listener())
 
@@ -163,7 +163,7 @@ def test_a_sink_that_raises_what_it_may_not_breaks_nothing(upstream: Upstream) -
     assert "secret" not in str(proxy.announced)
 
 
-def test_health_tells_how_the_sinks_are(upstream: Upstream) -> None:
+def test_health_shows_the_problems_of_sinks(upstream: Upstream) -> None:
     """
     The health page shows the problem of a sink.
     """
@@ -178,7 +178,7 @@ def test_health_tells_how_the_sinks_are(upstream: Upstream) -> None:
     assert health["counters"] == {"captures": {"captured": 2, "lost": 1}, "telemetry": {}}
 
 
-def test_a_stream_is_told_with_its_first_content_and_its_end(upstream: Upstream) -> None:
+def test_a_stream_is_recorded_with_its_first_content_and_its_end(upstream: Upstream) -> None:
     """
     The time to the first token ends at the first content, not at the head or at earlier events.
     """
@@ -203,7 +203,7 @@ def test_a_stream_is_told_with_its_first_content_and_its_end(upstream: Upstream)
     assert told.answer.first_byte_ms + 50 <= told.answer.first_token_ms <= told.answer.duration_ms
 
 
-def test_an_answer_that_is_no_stream_has_no_first_token(upstream: Upstream) -> None:
+def test_an_answer_without_a_stream_has_no_first_token(upstream: Upstream) -> None:
     """
     Its content comes at once, so this time would mean nothing.
     """

@@ -87,7 +87,7 @@ class CountingLedger(MemoryLedger):
         return super().post(settles, reserves)
 
 
-class World:
+class TillFixture:
     """
     A till, its ledger, and the announcements.
     """
@@ -98,7 +98,7 @@ class World:
         """
         self.ledger = CountingLedger()
         self.failures: list[tuple[str, str]] = []
-        self.told: list[str] = []
+        self.announced: list[str] = []
         self.till = Till(
             LocalLedger(self.ledger), PriceTable([a_price()]), self.announce, budgets=[Budget("default", CAP_NUSD)]
         )
@@ -108,7 +108,7 @@ class World:
         A bug in savemode is recorded with its type and its request.
         """
         if event != "internal_error":
-            self.told.append(event)
+            self.announced.append(event)
             return
         kind, _, place, whose, *_ = text.split()
         self.failures.append((kind, "" if place.endswith(":") else whose.rstrip(":")))
@@ -126,88 +126,88 @@ class World:
         self.till.close(reservation, Ending("ok"), NOW, on_settled, meter=Meter(Usage(Tokens(input=1))))
 
 
-def run(story: Callable[[World], Awaitable[None]]) -> World:
+def run(scenario: Callable[[TillFixture], Awaitable[None]]) -> TillFixture:
     """
     The result of a test; two iterations of the event loop after its end, everything is posted.
     """
-    world = World()
+    fixture = TillFixture()
 
-    async def told() -> None:
-        await story(world)
+    async def run_scenario() -> None:
+        await scenario(fixture)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    asyncio.run(told())
-    return world
+    asyncio.run(run_scenario())
+    return fixture
 
 
-def test_who_comes_in_one_turn_is_served_in_one_step() -> None:
+def test_requests_of_one_iteration_are_posted_in_one_step() -> None:
     """
     In order, and only as many as there is money for: the third one crosses the cap.
     """
 
-    async def story(world: World) -> None:
-        accounts = await asyncio.gather(*(world.reserve(name) for name in "abcd"))
+    async def scenario(fixture: TillFixture) -> None:
+        accounts = await asyncio.gather(*(fixture.reserve(name) for name in "abcd"))
         assert [type(one.decision) for one in accounts] == [Allowed, Allowed, Allowed, Refused]
 
-    assert run(story).ledger.steps == [(0, 4)]
+    assert run(scenario).ledger.steps == [(0, 4)]
 
 
-def test_who_is_alone_does_not_wait() -> None:
+def test_a_single_request_does_not_wait() -> None:
     """
     It is posted before the coroutine suspends, together with waiting invoices.
     """
 
-    async def story(world: World) -> None:
-        first = await world.reserve("a", alone=True)
-        world.charge(first)
+    async def scenario(fixture: TillFixture) -> None:
+        first = await fixture.reserve("a", alone=True)
+        fixture.charge(first)
         with pytest.raises(StopIteration) as done:
-            world.reserve("b", alone=True).send(None)
+            fixture.reserve("b", alone=True).send(None)
         assert done.value.value.decision.standing.balance == Balance(settled_nusd=BILL_NUSD)
 
-    assert run(story).ledger.steps == [(0, 1), (1, 1)]
+    assert run(scenario).ledger.steps == [(0, 1), (1, 1)]
 
 
-def test_bills_are_written_in_the_next_turn_and_before_who_asks() -> None:
+def test_invoices_are_posted_in_the_next_iteration_before_requests() -> None:
     """
     A bill makes room for a request in the same step; its callback runs when it is in the ledger.
     """
 
-    async def story(world: World) -> None:
-        accounts = [await world.reserve(name, alone=True) for name in "abc"]
-        assert isinstance((await world.reserve("d", alone=True)).decision, Refused)
-        told: list[Bill | None] = []
+    async def scenario(fixture: TillFixture) -> None:
+        accounts = [await fixture.reserve(name, alone=True) for name in "abc"]
+        assert isinstance((await fixture.reserve("d", alone=True)).decision, Refused)
+        bills: list[Bill | None] = []
         for one in accounts[:2]:
-            world.charge(one, told.append)
-        assert world.ledger.charges() == ()
-        account = await world.reserve("e")
+            fixture.charge(one, bills.append)
+        assert fixture.ledger.charges() == ()
+        account = await fixture.reserve("e")
         assert isinstance(account.decision, Allowed)
-        assert [one and one.cost_nusd for one in told] == [BILL_NUSD] * 2
-        assert world.ledger.balance(KEY, NOW) == Balance(2 * BILL_NUSD, 0, 2 * HELD_NUSD)
+        assert [one and one.cost_nusd for one in bills] == [BILL_NUSD] * 2
+        assert fixture.ledger.balance(KEY, NOW) == Balance(2 * BILL_NUSD, 0, 2 * HELD_NUSD)
 
-    assert run(story).ledger.steps[-1] == (2, 1)
+    assert run(scenario).ledger.steps[-1] == (2, 1)
 
 
-def test_who_leaves_the_line_holds_nothing() -> None:
+def test_a_cancelled_request_holds_nothing() -> None:
     """
     Whether the client leaves before the step or during it.
     """
 
-    async def story(world: World) -> None:
-        early = asyncio.ensure_future(world.reserve("a"))
-        late = asyncio.ensure_future(world.reserve("b"))
+    async def scenario(fixture: TillFixture) -> None:
+        early = asyncio.ensure_future(fixture.reserve("a"))
+        late = asyncio.ensure_future(fixture.reserve("b"))
         await asyncio.sleep(0)
         early.cancel()
-        await world.till.post_waiting()
-        assert [one.hold.id for one in world.ledger.holds(NOW)] == ["b"]
+        await fixture.till.post_waiting()
+        assert [one.hold.id for one in fixture.ledger.holds(NOW)] == ["b"]
         late.cancel()
         ends = await asyncio.gather(early, late, return_exceptions=True)
         assert [type(one) for one in ends] == [asyncio.CancelledError] * 2
 
-    world = run(story)
-    assert world.ledger.holds(NOW) == ()
-    assert [(one.hold_id, one.nusd, one.basis) for one in world.ledger.charges()] == [("b", 0, "none")]
-    assert world.ledger.steps == [(0, 1), (1, 0)]
+    fixture = run(scenario)
+    assert fixture.ledger.holds(NOW) == ()
+    assert [(one.hold_id, one.nusd, one.basis) for one in fixture.ledger.charges()] == [("b", 0, "none")]
+    assert fixture.ledger.steps == [(0, 1), (1, 0)]
 
 
 def test_a_fault_hits_only_whom_it_is_about() -> None:
@@ -215,38 +215,38 @@ def test_a_fault_hits_only_whom_it_is_about() -> None:
     The others of the step are posted one by one; a bill that cannot be written is recorded without an amount.
     """
 
-    async def story(world: World) -> None:
-        paid, unpaid = [await world.reserve(name, alone=True) for name in "ab"]
-        told: list[Bill | None] = []
-        world.ledger.wrong = "b"
-        world.charge(paid, told.append)
-        world.charge(unpaid, told.append)
+    async def scenario(fixture: TillFixture) -> None:
+        paid, unpaid = [await fixture.reserve(name, alone=True) for name in "ab"]
+        bills: list[Bill | None] = []
+        fixture.ledger.wrong = "b"
+        fixture.charge(paid, bills.append)
+        fixture.charge(unpaid, bills.append)
         await asyncio.sleep(0)
-        assert [one and one.cost_nusd for one in told] == [BILL_NUSD, None]
-        world.ledger.wrong = "c"
-        first, second = await asyncio.gather(world.reserve("c"), world.reserve("d"), return_exceptions=True)
+        assert [one and one.cost_nusd for one in bills] == [BILL_NUSD, None]
+        fixture.ledger.wrong = "c"
+        first, second = await asyncio.gather(fixture.reserve("c"), fixture.reserve("d"), return_exceptions=True)
         assert isinstance(first, ValueError)
         assert isinstance(second, Reservation)
 
-    world = run(story)
-    assert world.failures == [("ValueError", "b")]
-    assert world.told == []
+    fixture = run(scenario)
+    assert fixture.failures == [("ValueError", "b")]
+    assert fixture.announced == []
 
 
-def test_who_cannot_hear_keeps_nobody_from_it() -> None:
+def test_a_failing_callback_does_not_stop_the_others() -> None:
     """
     If the callback of one bill raises, the callback of the next one still runs.
     """
 
-    async def story(world: World) -> None:
-        accounts = [await world.reserve(name, alone=True) for name in "ab"]
-        told: list[Bill | None] = []
-        world.charge(accounts[0], lambda _: 1 / 0)  # type: ignore[arg-type]
-        world.charge(accounts[1], told.append)
-        await world.till.post_waiting()
-        assert [one and one.cost_nusd for one in told] == [BILL_NUSD]
+    async def scenario(fixture: TillFixture) -> None:
+        accounts = [await fixture.reserve(name, alone=True) for name in "ab"]
+        bills: list[Bill | None] = []
+        fixture.charge(accounts[0], lambda _: 1 / 0)  # type: ignore[arg-type]
+        fixture.charge(accounts[1], bills.append)
+        await fixture.till.post_waiting()
+        assert [one and one.cost_nusd for one in bills] == [BILL_NUSD]
 
-    assert run(story).failures == [("ZeroDivisionError", "a")]
+    assert run(scenario).failures == [("ZeroDivisionError", "a")]
 
 
 @pytest.fixture
@@ -257,35 +257,35 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(till_module, "PAUSE_S", 0.0)
 
 
-async def answers(world: World) -> None:
+async def answers(fixture: TillFixture) -> None:
     """
     Wait until the ledger answers.
     """
-    await until_in_loop(lambda: not world.till.condition.trouble)
+    await until_in_loop(lambda: not fixture.till.condition.trouble)
 
 
 @pytest.mark.usefixtures("hurried")
-def test_ledger_that_is_out_keeps_nobody() -> None:
+def test_requests_do_not_wait_for_a_ledger_that_fails() -> None:
     """
     Waiting requests are judged from memory, and the bill is kept. A thread writes it when the ledger answers.
     """
 
-    async def story(world: World) -> None:
-        account = await world.reserve("a", alone=True)
-        world.ledger.out = True
-        told: list[Any] = []
-        world.charge(account, told.append)
-        (free,) = await asyncio.gather(world.reserve("b"))
+    async def scenario(fixture: TillFixture) -> None:
+        account = await fixture.reserve("a", alone=True)
+        fixture.ledger.out = True
+        bills: list[Any] = []
+        fixture.charge(account, bills.append)
+        (free,) = await asyncio.gather(fixture.reserve("b"))
         assert free.decision == Allowed(free.hold, "unknown")
-        assert told[0].budget_after == Allowed(account.hold, "unknown").report()
-        world.ledger.threads.clear()
-        world.ledger.out = False
-        await answers(world)
-        assert threading.get_ident() not in world.ledger.threads
-        assert [one.nusd for one in world.ledger.charges()] == [BILL_NUSD]
-        assert [one.hold.id for one in world.ledger.holds(NOW)] == ["b"]
+        assert bills[0].budget_after == Allowed(account.hold, "unknown").report()
+        fixture.ledger.threads.clear()
+        fixture.ledger.out = False
+        await answers(fixture)
+        assert threading.get_ident() not in fixture.ledger.threads
+        assert [one.nusd for one in fixture.ledger.charges()] == [BILL_NUSD]
+        assert [one.hold.id for one in fixture.ledger.holds(NOW)] == ["b"]
 
-    assert run(story).told == ["ledger_unavailable", "ledger_back"]
+    assert run(scenario).announced == ["ledger_unavailable", "ledger_back"]
 
 
 def test_ledger_that_does_not_answer_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,21 +301,21 @@ def test_ledger_that_does_not_answer_is_asked_once_a_second(monkeypatch: pytest.
 
     monkeypatch.setattr("savemode_cli.proxy.till.asyncio.sleep", slept)
 
-    async def story(world: World) -> None:
-        world.ledger.out = True
+    async def scenario(fixture: TillFixture) -> None:
+        fixture.ledger.out = True
         for name in "abcdefghij":
-            await world.reserve(name, alone=True)
-            await world.till.look(None, (), NOW)
+            await fixture.reserve(name, alone=True)
+            await fixture.till.look(None, (), NOW)
         while len(pauses) < 5:
             await sleep(0.001)
-        world.ledger.out = False
-        while world.till.condition.trouble:
+        fixture.ledger.out = False
+        while fixture.till.condition.trouble:
             await sleep(0.001)
-        assert world.ledger.attempts <= 1 + len(pauses)
+        assert fixture.ledger.attempts <= 1 + len(pauses)
 
-    world = run(story)
+    fixture = run(scenario)
     assert set(pauses) - {0} == {till_module.PAUSE_S}
-    assert world.failures == []
+    assert fixture.failures == []
 
 
 def test_locked_ledger_keeps_requests_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,27 +323,27 @@ def test_locked_ledger_keeps_requests_for_a_moment_only(monkeypatch: pytest.Monk
     While another process writes, requests wait without blocking the event loop, and are then posted in one step.
     """
 
-    async def story(world: World) -> None:
-        running = await world.reserve("a", alone=True)
-        world.ledger.busy = True
-        told: list[Any] = []
-        world.charge(running, told.append)
-        waiting = [asyncio.ensure_future(world.reserve(name, alone=name == "b")) for name in "bc"]
+    async def scenario(fixture: TillFixture) -> None:
+        running = await fixture.reserve("a", alone=True)
+        fixture.ledger.busy = True
+        bills: list[Any] = []
+        fixture.charge(running, bills.append)
+        waiting = [asyncio.ensure_future(fixture.reserve(name, alone=name == "b")) for name in "bc"]
         turns = 0
-        while world.ledger.attempts < 5:
+        while fixture.ledger.attempts < 5:
             turns += 1
             await asyncio.sleep(0)
         assert turns > 5
         assert not any(one.done() for one in waiting)
-        assert (await world.till.look(None, (), NOW)).status == "ok"
-        world.ledger.busy = False
+        assert (await fixture.till.look(None, (), NOW)).status == "ok"
+        fixture.ledger.busy = False
         accounts = await asyncio.gather(*waiting)
         assert [one.decision.status for one in accounts] == ["ok", "ok"]
-        assert told[0].budget_after.left_nusd == CAP_NUSD - BILL_NUSD
+        assert bills[0].budget_after.left_nusd == CAP_NUSD - BILL_NUSD
 
-    world = run(story)
-    assert world.ledger.steps == [(0, 1), (1, 2)]
-    assert world.told == []
+    fixture = run(scenario)
+    assert fixture.ledger.steps == [(0, 1), (1, 2)]
+    assert fixture.announced == []
 
 
 @pytest.mark.usefixtures("hurried")
@@ -353,95 +353,95 @@ def test_lock_that_lasts_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     """
     monkeypatch.setattr(till_module, "_PATIENCE_S", 0.0)
 
-    async def story(world: World) -> None:
-        running = await world.reserve("a", alone=True)
-        world.ledger.busy = True
-        first = await world.reserve("b")
+    async def scenario(fixture: TillFixture) -> None:
+        running = await fixture.reserve("a", alone=True)
+        fixture.ledger.busy = True
+        first = await fixture.reserve("b")
         assert first.decision == Allowed(first.hold, "unknown")
         with pytest.raises(StopIteration):
-            world.reserve("c", alone=True).send(None)
-        world.charge(running)
+            fixture.reserve("c", alone=True).send(None)
+        fixture.charge(running)
         await asyncio.sleep(0.01)
-        world.ledger.busy = False
-        await answers(world)
-        assert [one.nusd for one in world.ledger.charges()] == [BILL_NUSD]
-        assert [one.hold.id for one in world.ledger.holds(NOW)] == ["b", "c"]
+        fixture.ledger.busy = False
+        await answers(fixture)
+        assert [one.nusd for one in fixture.ledger.charges()] == [BILL_NUSD]
+        assert [one.hold.id for one in fixture.ledger.holds(NOW)] == ["b", "c"]
 
-    assert run(story).told == ["ledger_unavailable", "ledger_back"]
+    assert run(scenario).announced == ["ledger_unavailable", "ledger_back"]
 
 
 @pytest.mark.usefixtures("hurried")
-def test_fault_while_the_ledger_is_told_is_said_and_not_the_end() -> None:
+def test_fault_during_recovery_is_announced_and_recovery_continues() -> None:
     """
     The next attempt is made anyway.
     """
 
-    async def story(world: World) -> None:
-        running = await world.reserve("a", alone=True)
-        world.ledger.out = True
-        world.charge(running)
+    async def scenario(fixture: TillFixture) -> None:
+        running = await fixture.reserve("a", alone=True)
+        fixture.ledger.out = True
+        fixture.charge(running)
         await asyncio.sleep(0)
-        world.ledger.out, world.ledger.wrong = False, "a"
-        await until_in_loop(lambda: world.failures)
-        world.ledger.wrong = ""
-        await answers(world)
+        fixture.ledger.out, fixture.ledger.wrong = False, "a"
+        await until_in_loop(lambda: fixture.failures)
+        fixture.ledger.wrong = ""
+        await answers(fixture)
 
-    world = run(story)
-    assert world.failures[0] == ("ValueError", "")
-    assert [one.nusd for one in world.ledger.charges()] == [BILL_NUSD]
+    fixture = run(scenario)
+    assert fixture.failures[0] == ("ValueError", "")
+    assert [one.nusd for one in fixture.ledger.charges()] == [BILL_NUSD]
 
 
-def test_who_leaves_while_the_ledger_is_locked_holds_nothing() -> None:
+def test_a_request_cancelled_while_the_ledger_is_locked_holds_nothing() -> None:
     """
     The same as for any client that leaves.
     """
 
-    async def story(world: World) -> None:
-        world.ledger.busy = True
-        early, late = (asyncio.ensure_future(world.reserve(name)) for name in "ab")
-        await until_in_loop(lambda: world.ledger.attempts > 1, pause_s=0)
+    async def scenario(fixture: TillFixture) -> None:
+        fixture.ledger.busy = True
+        early, late = (asyncio.ensure_future(fixture.reserve(name)) for name in "ab")
+        await until_in_loop(lambda: fixture.ledger.attempts > 1, pause_s=0)
         early.cancel()
         await asyncio.sleep(0)
-        world.ledger.busy = False
+        fixture.ledger.busy = False
         assert (await late).decision.status == "ok"
         assert early.cancelled()
 
-    assert [one.hold.id for one in run(story).ledger.holds(NOW)] == ["b"]
+    assert [one.hold.id for one in run(scenario).ledger.holds(NOW)] == ["b"]
 
 
 def test_closing_waits_for_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The event loop has ended, so there is time to write the bills.
     """
-    world = World()
+    fixture = TillFixture()
 
-    async def story() -> None:
-        running = await world.reserve("a", alone=True)
-        world.ledger.busy = True
-        world.charge(running)
+    async def scenario() -> None:
+        running = await fixture.reserve("a", alone=True)
+        fixture.ledger.busy = True
+        fixture.charge(running)
 
     def sleep(_seconds: float) -> None:
-        world.ledger.busy = False
+        fixture.ledger.busy = False
 
     monkeypatch.setattr(till_module, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=sleep))
-    asyncio.run(story())
-    world.till.outside_loop(world.till.shut())
+    asyncio.run(scenario())
+    fixture.till.outside_loop(fixture.till.shut())
 
-    assert world.told == []
-    assert [one.nusd for one in world.ledger.charges()] == [BILL_NUSD]
+    assert fixture.announced == []
+    assert [one.nusd for one in fixture.ledger.charges()] == [BILL_NUSD]
 
 
-def test_closing_serves_who_waits() -> None:
+def test_closing_posts_everything_that_waits() -> None:
     """
     Also if the event loop has ended meanwhile.
     """
-    world = World()
+    fixture = TillFixture()
 
-    async def story() -> None:
-        world.charge(await world.reserve("a", alone=True))
+    async def scenario() -> None:
+        fixture.charge(await fixture.reserve("a", alone=True))
 
-    asyncio.run(story())
-    world.till.outside_loop(world.till.shut())
-    world.till.outside_loop(world.till.shut())
+    asyncio.run(scenario())
+    fixture.till.outside_loop(fixture.till.shut())
+    fixture.till.outside_loop(fixture.till.shut())
 
-    assert [one.nusd for one in world.ledger.charges()] == [BILL_NUSD]
+    assert [one.nusd for one in fixture.ledger.charges()] == [BILL_NUSD]

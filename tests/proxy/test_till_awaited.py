@@ -30,7 +30,7 @@ HELD_NUSD = 360_000  # 70 bytes are 20 tokens, written at 8,000, and 10 tokens o
 BILL_NUSD = 4_000  # one token of input
 
 
-class World:
+class TillFixture:
     """
     A till, its remote ledger, and the announcements.
     """
@@ -62,103 +62,103 @@ class World:
         self.till.close(reservation, Ending("ok"), NOW, on_settled, meter=Meter(Usage(Tokens(input=1))))
 
 
-def run(story: Callable[[World], Awaitable[None]]) -> World:
+def run(scenario: Callable[[TillFixture], Awaitable[None]]) -> TillFixture:
     """
-    What is left after a story, and after the till was shut in a loop of its own.
+    The state after a test, and after the till was shut in an event loop of its own.
     """
-    world = World()
+    fixture = TillFixture()
 
-    async def told() -> None:
-        await story(world)
+    async def run_scenario() -> None:
+        await scenario(fixture)
 
-    asyncio.run(told())
-    world.till.outside_loop(world.till.shut())
-    return world
+    asyncio.run(run_scenario())
+    fixture.till.outside_loop(fixture.till.shut())
+    return fixture
 
 
 def test_one_step_at_a_time_reaches_the_ledger() -> None:
     """
-    What comes up during a step is posted together in the next one; the cap holds.
+    Everything that arrives during a step is posted together in the next step, and the cap holds.
     """
 
-    async def story(world: World) -> None:
-        world.ledger.gate = asyncio.Event()
-        first = asyncio.ensure_future(world.reserve("a"))
-        await until_in_loop(lambda: world.ledger.running)
-        others = [asyncio.ensure_future(world.reserve(name)) for name in "bcd"]
+    async def scenario(fixture: TillFixture) -> None:
+        fixture.ledger.gate = asyncio.Event()
+        first = asyncio.ensure_future(fixture.reserve("a"))
+        await until_in_loop(lambda: fixture.ledger.running)
+        others = [asyncio.ensure_future(fixture.reserve(name)) for name in "bcd"]
         await asyncio.sleep(0)
-        world.ledger.gate.set()
+        fixture.ledger.gate.set()
         decisions = [(await one).decision for one in (first, *others)]
         assert [type(one) for one in decisions] == [Allowed, Allowed, Allowed, Refused]
 
-    world = run(story)
-    assert (world.ledger.steps, world.ledger.most_running, world.ledger.closed) == ([(0, 1), (0, 3)], 1, 1)
+    fixture = run(scenario)
+    assert (fixture.ledger.steps, fixture.ledger.most_running, fixture.ledger.closed) == ([(0, 1), (0, 3)], 1, 1)
 
 
-def test_bill_is_told_once_the_ledger_has_it() -> None:
+def test_callback_runs_when_the_bill_is_in_the_ledger() -> None:
     """
-    The answer does not wait for this; a request for the state of the budgets does.
+    The answer does not wait for this. A request for the state of the budgets waits for it.
     """
 
-    async def story(world: World) -> None:
-        reservation = await world.reserve("a")
+    async def scenario(fixture: TillFixture) -> None:
+        reservation = await fixture.reserve("a")
         bills: list[Bill | None] = []
-        world.charge(reservation, bills.append)
+        fixture.charge(reservation, bills.append)
         assert bills == []
-        decision = await world.till.look(None, (), NOW)
+        decision = await fixture.till.look(None, (), NOW)
         assert decision.standing is not None
         assert decision.standing.balance == Balance(settled_nusd=BILL_NUSD)
         assert [one and one.cost_nusd for one in bills] == [BILL_NUSD]
-        (standing,) = await world.till.standings(NOW)
+        (standing,) = await fixture.till.standings(NOW)
         assert standing.left_nusd == CAP_NUSD - BILL_NUSD
-        assert [one.budget.limit_nusd for one in await world.till.in_force()] == [CAP_NUSD]
+        assert [one.budget.limit_nusd for one in await fixture.till.in_force()] == [CAP_NUSD]
 
-    assert [one.nusd for one in run(story).ledger.ledger.charges()] == [BILL_NUSD]
+    assert [one.nusd for one in run(scenario).ledger.ledger.charges()] == [BILL_NUSD]
 
 
-def test_who_leaves_during_a_step_holds_nothing() -> None:
+def test_a_request_cancelled_during_a_step_holds_nothing() -> None:
     """
     The money was reserved during the step, and is released.
     """
 
-    async def story(world: World) -> None:
-        world.ledger.gate = asyncio.Event()
-        leaving = asyncio.ensure_future(world.reserve("a"))
-        await until_in_loop(lambda: world.ledger.running)
+    async def scenario(fixture: TillFixture) -> None:
+        fixture.ledger.gate = asyncio.Event()
+        leaving = asyncio.ensure_future(fixture.reserve("a"))
+        await until_in_loop(lambda: fixture.ledger.running)
         leaving.cancel()
         await asyncio.sleep(0)
-        world.ledger.gate.set()
-        await world.till.post_waiting()
+        fixture.ledger.gate.set()
+        await fixture.till.post_waiting()
 
-    world = run(story)
-    assert world.ledger.ledger.holds(NOW) == ()
-    assert [(one.hold_id, one.nusd, one.basis) for one in world.ledger.ledger.charges()] == [("a", 0, "none")]
+    fixture = run(scenario)
+    assert fixture.ledger.ledger.holds(NOW) == ()
+    assert [(one.hold_id, one.nusd, one.basis) for one in fixture.ledger.ledger.charges()] == [("a", 0, "none")]
 
 
-def test_network_that_is_down_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_do_not_wait_for_a_network_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Requests are judged from memory, and their bills are written when the network works again.
     """
     monkeypatch.setattr(till_module, "PAUSE_S", 0.0)
 
-    async def story(world: World) -> None:
-        reservation = await world.reserve("a")
-        world.ledger.out = True
+    async def scenario(fixture: TillFixture) -> None:
+        reservation = await fixture.reserve("a")
+        fixture.ledger.out = True
         bills: list[Bill | None] = []
-        world.charge(reservation, bills.append)
-        assert (await world.reserve("b")).decision.status == "unknown"
+        fixture.charge(reservation, bills.append)
+        assert (await fixture.reserve("b")).decision.status == "unknown"
         (bill,) = bills
         assert bill is not None
         assert bill.budget_after is not None
         assert bill.budget_after.status == "unknown"
-        assert world.till.condition.unwritten_calls == 1
-        world.ledger.out = False
-        await until_in_loop(lambda: not world.till.condition.trouble)
+        assert fixture.till.condition.unwritten_calls == 1
+        fixture.ledger.out = False
+        await until_in_loop(lambda: not fixture.till.condition.trouble)
 
-    world = run(story)
-    assert world.announced == ["ledger_unavailable", "ledger_back"]
-    assert [one.nusd for one in world.ledger.ledger.charges()] == [BILL_NUSD]
-    assert [one.hold.id for one in world.ledger.ledger.holds(NOW)] == ["b"]
+    fixture = run(scenario)
+    assert fixture.announced == ["ledger_unavailable", "ledger_back"]
+    assert [one.nusd for one in fixture.ledger.ledger.charges()] == [BILL_NUSD]
+    assert [one.hold.id for one in fixture.ledger.ledger.holds(NOW)] == ["b"]
 
 
 def test_end_of_the_loop_during_a_step_loses_no_bill() -> None:
@@ -166,20 +166,20 @@ def test_end_of_the_loop_during_a_step_loses_no_bill() -> None:
     The task of the step is cancelled with the event loop; the bill is posted again when the till is shut.
     """
 
-    async def story(world: World) -> None:
-        reservation = await world.reserve("a")
-        world.ledger.gate = asyncio.Event()
-        world.charge(reservation)
-        await until_in_loop(lambda: world.ledger.running)
+    async def scenario(fixture: TillFixture) -> None:
+        reservation = await fixture.reserve("a")
+        fixture.ledger.gate = asyncio.Event()
+        fixture.charge(reservation)
+        await until_in_loop(lambda: fixture.ledger.running)
 
-    world = World()
-    asyncio.run(story(world))
-    assert world.ledger.ledger.charges() == ()
-    world.ledger.gate = None
-    world.till.outside_loop(world.till.shut())
+    fixture = TillFixture()
+    asyncio.run(scenario(fixture))
+    assert fixture.ledger.ledger.charges() == ()
+    fixture.ledger.gate = None
+    fixture.till.outside_loop(fixture.till.shut())
 
-    assert [one.nusd for one in world.ledger.ledger.charges()] == [BILL_NUSD]
-    assert world.ledger.closed == 1
+    assert [one.nusd for one in fixture.ledger.ledger.charges()] == [BILL_NUSD]
+    assert fixture.ledger.closed == 1
 
 
 def test_budget_set_from_elsewhere_counts_for_the_next_request() -> None:
@@ -187,18 +187,18 @@ def test_budget_set_from_elsewhere_counts_for_the_next_request() -> None:
     The terms are remembered; the step that finds others is judged again by them.
     """
 
-    async def story(world: World) -> None:
-        assert isinstance((await world.reserve("a")).decision, Allowed)
-        world.ledger.ledger.set_budget(Budget("default", 1, set_at_us=1))
-        assert isinstance((await world.reserve("b")).decision, Refused)
-        world.ledger.ledger.set_budget(Budget("default", 7 * CAP_NUSD))
-        decision = await world.till.look(None, (), NOW)
+    async def scenario(fixture: TillFixture) -> None:
+        assert isinstance((await fixture.reserve("a")).decision, Allowed)
+        fixture.ledger.ledger.set_budget(Budget("default", 1, set_at_us=1))
+        assert isinstance((await fixture.reserve("b")).decision, Refused)
+        fixture.ledger.ledger.set_budget(Budget("default", 7 * CAP_NUSD))
+        decision = await fixture.till.look(None, (), NOW)
         assert decision.standing is not None
         assert decision.standing.limit.nusd == 7 * CAP_NUSD
-        world.ledger.ledger.set_budget(Budget("default", 9 * CAP_NUSD))
-        assert [one.budget.limit_nusd for one in await world.till.in_force()] == [9 * CAP_NUSD]
+        fixture.ledger.ledger.set_budget(Budget("default", 9 * CAP_NUSD))
+        assert [one.budget.limit_nusd for one in await fixture.till.in_force()] == [9 * CAP_NUSD]
 
-    assert run(story).ledger.steps == [(0, 1), (0, 1)]
+    assert run(scenario).ledger.steps == [(0, 1), (0, 1)]
 
 
 def test_clock_of_the_ledger_decides_the_window() -> None:
@@ -208,20 +208,20 @@ def test_clock_of_the_ledger_decides_the_window() -> None:
     first = datetime(2026, 12, 1, tzinfo=UTC)
     december = Budget("default", CAP_NUSD).key("", first)
 
-    async def story(world: World) -> None:
-        world.ledger.clock_offset = timedelta(minutes=5)
-        reservation = await world.reserve("a", first - timedelta(minutes=1))
+    async def scenario(fixture: TillFixture) -> None:
+        fixture.ledger.clock_offset = timedelta(minutes=5)
+        reservation = await fixture.reserve("a", first - timedelta(minutes=1))
         assert reservation.hold is not None
         assert (reservation.hold.keys, reservation.hold.expires_at) == ((december,), first + timedelta(minutes=34))
-        world.till.close(
+        fixture.till.close(
             reservation,
             Ending("ok"),
             first - timedelta(seconds=30),
             lambda _: None,
             meter=Meter(Usage(Tokens(input=1))),
         )
-        (standing,) = await world.till.standings(first - timedelta(seconds=20))
+        (standing,) = await fixture.till.standings(first - timedelta(seconds=20))
         assert (standing.limit.key, standing.balance) == (december, Balance(BILL_NUSD))
 
-    (charge,) = run(story).ledger.ledger.charges()
+    (charge,) = run(scenario).ledger.ledger.charges()
     assert charge.settled_at == first + timedelta(minutes=4, seconds=30)

@@ -145,9 +145,9 @@ def test_a_line_end_in_a_header_is_refused(wire: Wire, aside: ThreadPoolExecutor
         using(aside, wire.url, sending(outgoing(headers=[header], body=b"{}"))).result(10)
 
 
-def test_the_length_of_a_body_is_said_once(wire: Wire, aside: ThreadPoolExecutor) -> None:
+def test_the_length_of_a_body_is_sent_once(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
-    A request that says nothing about a body needs none; one that could have a body says that it has none.
+    A request whose method has no body is sent without a length. If its method could have a body, the length 0 is sent.
     """
 
     async def use(transport: AiohttpTransport) -> None:
@@ -447,7 +447,7 @@ STATUS = b"HTTP/1.1 200 OK\r\n"
 )
 def test_everything_has_an_end(aside: ThreadPoolExecutor, wire: Wire, begin: bytes, piece: bytes) -> None:
     """
-    An endless part of an answer fails long before 50 MB, although a byte always comes in time.
+    An endless part of an answer fails long before 50 MB, although the next byte always arrives in time.
     """
     answered = using(aside, wire.url, sending(outgoing()))
     upstream = wire.accept()

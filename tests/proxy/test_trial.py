@@ -145,7 +145,7 @@ def test_a_sub_agent_is_in_the_group_of_its_session() -> None:
     assert third.upgrade.trial is None
 
 
-def test_trouble_is_told_once(tmp_path: Path) -> None:
+def test_trouble_is_announced_once(tmp_path: Path) -> None:
     """
     A file that cannot be written; estimated bills are not counted.
     """

@@ -23,9 +23,9 @@ def a_request(session: str = "s", minutes: int = 0) -> TrialRequest:
     return TrialRequest(session, "hold-out", NOON + timedelta(minutes=minutes), 1000, 500)
 
 
-def test_what_was_added(tmp_path: Path) -> None:
+def test_added_requests_can_be_read(tmp_path: Path) -> None:
     """
-    Comes back, from two writers too; the file is for its owner alone.
+    This also works with two writers. Only the owner can read the file.
     """
     path = tmp_path / "state" / "trial.jsonl"
     TrialFile(path).add([a_request("a"), a_request("b")])

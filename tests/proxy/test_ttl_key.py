@@ -50,7 +50,7 @@ def ask(proxy: RunningProxy, turns: int, session: str = HELD_OUT, words: int = 2
 @contextmanager
 def playing(*, ttl_in_key: bool, **options: Any) -> Iterator[tuple[RunningProxy, Clock]]:
     """
-    A proxy that holds out half of the sessions, before an upstream of either world.
+    A proxy that holds out half of the sessions, with an upstream whose cache has or has not the TTL in its key.
     """
     clock = Clock(START)
     given: dict[str, Any] = {"ttl_policy": "always", "hold_out": 0.5} | options
@@ -62,9 +62,9 @@ def playing(*, ttl_in_key: bool, **options: Any) -> Iterator[tuple[RunningProxy,
 
 
 @pytest.mark.parametrize(("ttl_in_key", "outcome"), [(False, "carries_over"), (True, "in_key")])
-def test_both_worlds(savemode: Command, ttl_in_key: bool, outcome: str) -> None:
+def test_both_outcomes(savemode: Command, ttl_in_key: bool, outcome: str) -> None:
     """
-    One warm prompt is upgraded, its bill is read, and the verdict is told and kept. Nothing is upgraded after that.
+    One warm prompt is upgraded, its bill is read, and the verdict is announced and stored. After that, nothing is upgraded.
     """
     with playing(ttl_in_key=ttl_in_key) as (proxy, clock):
         assert ask(proxy, 0).upgrade.upgraded == 0
@@ -136,9 +136,9 @@ def test_auto_upgrades_a_warm_prompt_only_then(outcome: Any) -> None:
         assert second.bill.usage.tokens.read > 0
 
 
-def test_a_damaged_file_is_told() -> None:
+def test_a_damaged_file_is_announced() -> None:
     """
-    Nothing is done then.
+    The experiment is not made.
     """
     user_state().mkdir(parents=True)
     (user_state() / "ttl-key.json").write_text("not JSON")

@@ -5,9 +5,9 @@ The values between the relay and the transport. What a transport does with them 
 from savemode_cli.proxy.upstream import UpstreamRequest
 
 
-def test_a_request_has_no_body_and_tells_nobody_unless_asked_to() -> None:
+def test_a_request_has_no_body_and_no_callback_by_default() -> None:
     """
-    Who only asks for a page says neither.
+    A request for a page needs neither.
     """
     request = UpstreamRequest("GET", b"/v1/models", [])
     request.on_connected()
