@@ -13,6 +13,7 @@ from typing import Literal
 
 from savemode_cli.core.cache.lifetimes import GRACE, LIFETIMES, Lifetime
 from savemode_cli.core.cache.prompt import Mark, Prompt
+from savemode_cli.core.remembered import remembered
 from savemode_cli.core.wire.models import other_spellings
 
 MOST_MARKS = 4
@@ -258,6 +259,7 @@ MINIMUM_TOKENS: dict[str, int] = {
 }
 
 
+@remembered
 def minimum_tokens(model: str) -> int:
     """
     The shortest prefix that the cache of a model accepts, in tokens.

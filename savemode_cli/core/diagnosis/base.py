@@ -83,13 +83,13 @@ def best_base(sent: SentPrompt, earlier: Sequence[SentPrompt], scale: Scale) -> 
     for other in reversed(earlier):
         cached = Cached.of(other)
         most = min(cached.tokens + cached.tail_tokens, scale.total)
+        if most <= max(read, 0 if best is None else best.expected_tokens):
+            continue
         # The same prompt may have been sent many times.
         prompt = (other.fingerprint.digest_segments, other.fingerprint.parameters, cached)
         if prompt in compared:
             continue
         compared.add(prompt)
-        if most <= max(read, 0 if best is None else best.expected_tokens):
-            continue
         base = _base(sent, other, cached, scale)
         if base.expected_tokens > (0 if best is None else best.expected_tokens):
             best = base

@@ -212,7 +212,8 @@ def _steps(sides: _Sides) -> Iterator[_Step]:
     start = sides.start
     old, new = sides.old[start:], sides.new[start:]
     counts = Counter(new)
-    if sum(counts[digest] for digest in old) > _MOST_PAIRS:
+    pairs = sum([counts[digest] for digest in old])
+    if not pairs or pairs > _MOST_PAIRS:
         yield _Step(False, start, len(sides.old), start, len(sides.new))  # noqa: FBT003
         return
     matcher = SequenceMatcher(None, old, new, autojunk=False)
@@ -325,7 +326,7 @@ def _is_reordered(sides: _Sides, here: int | None, there: int | None) -> bool:
     old, new, start = sides.old, sides.new, sides.start
     level = sides.earlier.level(start)
     if level < HEAD_LEVELS and level == sides.later.level(start):
-        olds, news = (Counter(digests[slice(*_bounds(side, level))]) for side, digests in sides.both())
+        olds, news = (sorted(digests[slice(*_bounds(side, level))]) for side, digests in sides.both())
         return olds == news
     if there == start + 1:
         end = start + sides.run(there, start)

@@ -100,11 +100,21 @@ class _Reach:
     """The requests that left it."""
 
 
-def _reach(sent: SentPrompt, prompt: Prompt, earlier: Sequence[SentPrompt], scale: Scale) -> _Reach:
+def _holders(prompt: Prompt, earlier: Sequence[SentPrompt]) -> dict[bytes, list[Holder]]:
+    """
+    What earlier requests left in the cache, by digest. A request with no prefix of the prompt is left out.
+    """
     entries: dict[bytes, list[Holder]] = {}
+    prefixes = {digest[:DIGEST_BYTES] for digest in prompt.chain}
     for other in earlier:
-        for holder in Holder.of(other):
-            entries.setdefault(holder.entry.digest, []).append(holder)
+        if not prefixes.isdisjoint([entry.digest for entry in other.fingerprint.entries]):
+            for holder in Holder.of(other):
+                entries.setdefault(holder.entry.digest, []).append(holder)
+    return entries
+
+
+def _reach(sent: SentPrompt, prompt: Prompt, earlier: Sequence[SentPrompt], scale: Scale) -> _Reach:
+    entries = _holders(prompt, earlier)
     least = minimum_tokens(prompt.model)
     furthest = -1
     for mark in prompt.marks:
