@@ -164,7 +164,7 @@ async def measure_cpu(builds: Sequence[Build], kinds: Sequence[str], sizes: Sequ
             port = free_port()
             process = stack.enter_context(started(build.serve(port, upstream_port), build.environ))
             targets.append(Target(build.name, port, process))
-            await ready(targets[-1])
+            await ready(targets[-1], _PATIENCE_S)
         for kind in kinds:
             for size in sizes:
                 spent = await _cpu(targets, kind, SIZES[size], bursts)
