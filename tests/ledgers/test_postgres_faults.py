@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -105,18 +106,14 @@ def replayed(primary: PostgresServer, standby: PostgresServer) -> None:
         until(lambda: raw.execute(query, (row[0],)).fetchone() == (True,))
 
 
-def test_disk_without_room(tmp_path: Path) -> None:
+def test_disk_without_room() -> None:
     """
     A step that the disk has no room for is refused, and everything that was answered is there once there is room.
     """
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    with small_disk(folder, 120_000_000) as mounted:
+    with tempfile.TemporaryDirectory() as name, small_disk(folder := Path(name), 120_000_000) as mounted:
         if not mounted:
             pytest.skip("only root can mount a small disk")
         folder.chmod(0o755)
-        for parent in folder.parents[:3]:
-            parent.chmod(parent.stat().st_mode | 0o055)
         server = PostgresServer(folder, ("-cmax_wal_size=4MB", "-cmin_wal_size=2MB", "-cwal_recycle=off"))
         server.start()
         try:
