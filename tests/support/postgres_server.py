@@ -166,9 +166,7 @@ class PostgresServer:
         Kill it with all its processes, without a chance to write anything.
         """
         if self.process is not None:
-            for one in self._processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
             (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
@@ -177,15 +175,15 @@ class PostgresServer:
         """
         Let it keep its connections and answer nothing.
         """
-        for one in self._processes():
-            os.kill(one, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
+        # What it started while the processes were listed; it starts nothing more now.
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """
         Let it go on.
         """
-        for one in self._processes():
-            os.kill(one, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def url(self, name: str = "default", more: str = "&timeout=60") -> str:
         """
@@ -210,6 +208,12 @@ class PostgresServer:
                 one.execute(definitions(schema).encode())
             one.execute(f"{_CLEAN.format(schema)}; {_NO_TERMS.format(schema)}".encode())
         return self.url(name)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for one in self._processes():
+            # Its processes come and go, such as those of autovacuum.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, number)
 
     def _processes(self) -> list[int]:
         """
