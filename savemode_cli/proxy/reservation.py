@@ -59,7 +59,8 @@ class Reservation(Struct, frozen=True, gc=False):
         """
         The reserved amount.
         """
-        return 0 if self.hold is None else self.hold.ask_nusd
+        hold = self.hold
+        return 0 if hold is None else hold.ask_nusd
 
     @property
     def facts(self) -> Facts:

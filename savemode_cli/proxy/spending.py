@@ -57,7 +57,8 @@ class Spending:
                 return
             bill.reservation = await self._till.open(call, alone=alone)
             bill.decision = bill.reservation.decision
-            bill.headers = bill.decision.headers()
+            decision = bill.decision
+            bill.headers = decision.headers() if isinstance(decision, Refused) else bill.reservation.report.headers()
             if bill.alarm is not None:
                 bill.headers += bill.alarm.headers()
             return

@@ -77,4 +77,7 @@ def header_value(headers: RawHeaders, wanted: bytes) -> bytes:
         headers: names in any spelling.
         wanted: the name, in lower case.
     """
-    return next((value for name, value in headers if name.lower() == wanted), b"")
+    for name, value in headers:
+        if name.lower() == wanted:
+            return value
+    return b""

@@ -81,10 +81,10 @@ def best_base(sent: SentPrompt, earlier: Sequence[SentPrompt], scale: Scale) -> 
     best: Base | None = None
     compared: set[Hashable] = set()
     for other in reversed(earlier):
-        cached = Cached.of(other)
-        most = min(cached.tokens + cached.tail_tokens, scale.total)
+        most = min(Scale.of(other).total, scale.total)
         if most <= max(read, 0 if best is None else best.expected_tokens):
             continue
+        cached = Cached.of(other)
         # The same prompt may have been sent many times.
         prompt = (other.fingerprint.digest_segments, other.fingerprint.parameters, cached)
         if prompt in compared:

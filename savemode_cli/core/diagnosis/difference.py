@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 from savemode_cli.core.diagnosis.fingerprint import Fingerprint, Position, shared_blocks
+from savemode_cli.core.diagnosis.outline import NO_OUTLINE
 from savemode_cli.core.wire.messages import Path
 
 ChangeKind = Literal["inserted", "removed", "reordered", "edited", "re-rendered"]
@@ -151,14 +152,14 @@ class _Sides:
         """
         Whether something shows that two blocks with different content are the same block.
         """
-        one, other = self.earlier.position(old), self.later.position(new)
-        if one.type != other.type:
+        kind = self.earlier.type_of(old)
+        if kind != self.later.type_of(new):
             return False
         ends, others = self.earlier.edges.get(old), self.later.edges.get(new)
         if ends is not None and others is not None and (ends[0] == others[0] or ends[1] == others[1]):
             return True
         # What follows the same call is the result of the same call.
-        return old == new == self.start and one.type == "tool_result"
+        return old == new == self.start and kind == "tool_result"
 
 
 def _kept(sides: _Sides, tokens: Sequence[int]) -> tuple[list[int], list[int], bool]:
@@ -184,7 +185,7 @@ def _kept(sides: _Sides, tokens: Sequence[int]) -> tuple[list[int], list[int], b
         if step.equal:
             continue
         compacted = compacted or (after is not None and _is_compaction(sides, step, after, tokens, others))
-        pairs = dict(_pairs(sides, step, anchored=after is not None))
+        pairs = dict(_pairs(sides, step, tokens, others, anchored=after is not None))
         for at in range(step.old_start, step.old_end):
             if moved[sides.old[at]] > 0:
                 kept[at] = sure[at] = tokens[at]
@@ -221,13 +222,17 @@ def _steps(sides: _Sides) -> Iterator[_Step]:
         yield _Step(name == "equal", old_start + start, old_end + start, new_start + start, new_end + start)
 
 
-def _pairs(sides: _Sides, step: _Step, *, anchored: bool) -> Iterator[tuple[int, tuple[int, bool]]]:
+def _pairs(
+    sides: _Sides, step: _Step, tokens: Sequence[int], others: Sequence[int], *, anchored: bool
+) -> Iterator[tuple[int, tuple[int, bool]]]:
     """
     The earlier blocks of a stretch that appear in another form in the later prompt.
 
     Args:
         sides: both prompts.
         step: the stretch, which differs.
+        tokens: the tokens of each earlier block.
+        others: the tokens of each later block.
         anchored: whether equal blocks follow it. Blocks between equal ones are the same blocks if their number is
             equal.
 
@@ -235,15 +240,13 @@ def _pairs(sides: _Sides, step: _Step, *, anchored: bool) -> Iterator[tuple[int,
         Each block with the tokens of the later one, and whether that is certain.
     """
     olds, news = range(step.old_start, step.old_end), range(step.new_start, step.new_end)
-    others = sides.later.tokens()
     if anchored and len(olds) == len(news):
         yield from ((old, (others[new], True)) for old, new in zip(olds, news, strict=True))
         return
-    outlines = {sides.later.position(new).outline for new in news}
-    for offset, old in enumerate(olds):
-        position = sides.earlier.position(old)
-        if position.outline and position.outline in outlines:
-            yield old, (position.tokens, True)
+    outlines = {*sides.later.outlines()[step.new_start : step.new_end]} - {NO_OUTLINE}
+    for offset, (old, outline) in enumerate(zip(olds, sides.earlier.outlines()[step.old_start :], strict=False)):
+        if outline in outlines:
+            yield old, (tokens[old], True)
         elif offset < len(news) and sides.same_block(old, news[offset]):
             yield old, (others[news[offset]], False)
 

@@ -128,6 +128,19 @@ class Fingerprint:
         path = self._path(block, item, content, nested)
         return Position(TYPES[typed >> _TOKEN_BITS], path, typed & _MOST_TOKENS, outline, nested != _NO_PLACE)
 
+    def type_of(self, block: int) -> str:
+        """
+        The type of a block, one of `TYPES`.
+        """
+        segment, place = divmod(block, SEGMENT_BLOCKS)
+        return TYPES[_DETAILS.unpack_from(self.detail_segments[segment], place * _DETAILS.size)[1] >> _TOKEN_BITS]
+
+    def outlines(self) -> list[int]:
+        """
+        The outline of each block, see `Position.outline`.
+        """
+        return [outline for outline, *_ in _DETAILS.iter_unpack(b"".join(self.detail_segments))]
+
     def tokens(self) -> list[int]:
         """
         The estimated tokens of each block.

@@ -5,7 +5,7 @@ Rule of this file: the same prefix was sent before, and a breakpoint looked at i
 keys, and the provider.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -31,18 +31,24 @@ class Holder:
     """The length of its prefix as billed; None if there is only an estimate."""
 
     @classmethod
-    def of(cls, sent: SentPrompt) -> "Iterator[Holder]":
+    def of(cls, sent: SentPrompt, prefixes: Container[bytes]) -> "Iterator[Holder]":
         """
-        The entries of a request; none if nothing of it was cached.
+        The entries of a request that are in the cache; none if nothing of it was cached.
+
+        Args:
+            sent: the request.
+            prefixes: the digests of the entries that matter.
         """
         usage, entries = sent.usage, sent.fingerprint.entries
         if usage is not None and not usage.cached_tokens:
             return
-        scale, least = Scale.of(sent), minimum_tokens(sent.lane.model)
         for entry in entries:
-            exact = None if usage is None or entry is not entries[-1] else usage.cached_tokens
-            if exact is not None or scale.tokens(entry.tokens) >= least:
-                yield cls(sent, entry, exact)
+            if entry.digest not in prefixes:
+                continue
+            if usage is not None and entry is entries[-1]:
+                yield cls(sent, entry, usage.cached_tokens)
+            elif Scale.of(sent).tokens(entry.tokens) >= minimum_tokens(sent.lane.model):
+                yield cls(sent, entry, None)
 
     def usable_for(self, sent: SentPrompt) -> bool:
         """

@@ -102,14 +102,13 @@ class _Reach:
 
 def _holders(prompt: Prompt, earlier: Sequence[SentPrompt]) -> dict[bytes, list[Holder]]:
     """
-    What earlier requests left in the cache, by digest. A request with no prefix of the prompt is left out.
+    What earlier requests left in the cache of the prefixes of a prompt, by digest.
     """
     entries: dict[bytes, list[Holder]] = {}
     prefixes = {digest[:DIGEST_BYTES] for digest in prompt.chain}
     for other in earlier:
-        if not prefixes.isdisjoint([entry.digest for entry in other.fingerprint.entries]):
-            for holder in Holder.of(other):
-                entries.setdefault(holder.entry.digest, []).append(holder)
+        for holder in Holder.of(other, prefixes):
+            entries.setdefault(holder.entry.digest, []).append(holder)
     return entries
 
 

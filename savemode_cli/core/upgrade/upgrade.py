@@ -59,7 +59,7 @@ class Upgrade(Struct, frozen=True, gc=False, omit_defaults=True):
         """
         How many breakpoints the edits upgrade, whether the edits were sent or not.
         """
-        return len(upgrades(self.edits)) + self.upgraded_left_out
+        return sum([edit.rule == CACHE_TTL for edit in self.edits]) + self.upgraded_left_out
 
     @property
     def upgraded(self) -> int:
@@ -89,8 +89,9 @@ class Upgrade(Struct, frozen=True, gc=False, omit_defaults=True):
         Whether the request was not upgraded because upgrades were not enabled for it: the gate was closed, the product's
         users do not pause, or a subscription pays.
         """
-        codes = {skip.code for skip in self.skips}
-        return not upgrades(self.edits) and (not self.gate.on or bool(codes & {"product", "oauth"}))
+        if upgrades(self.edits):
+            return False
+        return not self.gate.on or any(skip.code in ("product", "oauth") for skip in self.skips)
 
     def without_edits(self) -> "Upgrade":
         """
