@@ -6,6 +6,7 @@ Rule of this file: the same data and seed give the same interval on every machin
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from random import Random
 from statistics import quantiles
 
@@ -57,20 +58,20 @@ def intervals(turns: Sequence[TurnCounts], rows: Mapping[str, Sequence[Differenc
         return dict.fromkeys(rows, (None, None))
     random = Random(seed)  # noqa: S311 - statistics, not security
     samples: dict[str, list[int]] = {name: [] for name in rows}
+    # Sums of one column after the other are several times as fast as sums of objects.
     amounts = {
         name: ([one.nusd for one in differences], [one.rescuable_nusd for one in differences])
         for name, differences in rows.items()
     }
+    columns = [[turn.short for turn in turns], [turn.short_changed for turn in turns]]
+    columns += [[turn.long for turn in turns], [turn.long_changed for turn in turns]]
     for _ in range(max(_LEAST_RESAMPLES, min(_RESAMPLES, _MOST_DRAWS // count))):
         # `random()` gives the same numbers in every version of Python, which other methods do not promise.
         drawn = [int(random.random() * count) for _ in range(count)]
-        counts = TurnCounts()
-        for index in drawn:
-            counts.add(turns[index])
-        kept = 1 - counts.changed_share
+        pick = itemgetter(*drawn)
+        kept = 1 - TurnCounts(*(sum(pick(column)) for column in columns)).changed_share
         for name, (every_nusd, every_rescuable_nusd) in amounts.items():
-            nusd = sum(map(every_nusd.__getitem__, drawn))
-            rescuable_nusd = sum(map(every_rescuable_nusd.__getitem__, drawn))
+            nusd, rescuable_nusd = sum(pick(every_nusd)), sum(pick(every_rescuable_nusd))
             samples[name].append(nusd - rescuable_nusd * kept.numerator // kept.denominator)
     return {name: _percentiles(values) for name, values in samples.items()}
 

@@ -46,8 +46,7 @@ def _best(sessions: Sequence[SessionReplay], changed: Fraction) -> list[PolicySu
     """
     For each session the cheapest of the record and both TTLs.
     """
-    totals = (session.total for session in sessions)
-    return [min((total[name] for name in _BEST_OF), key=lambda s: s.expected_nusd(changed)) for total in totals]
+    return [min(map(session.total_under, _BEST_OF), key=lambda s: s.expected_nusd(changed)) for session in sessions]
 
 
 _BEST_OF = ("recorded", "5m", "1h")

@@ -120,8 +120,9 @@ class Tally:
         self.recorded.add(recorded)
         self.alone.add(alone)
         if rates is not None:
-            self.billed_ausd += cost_ausd(rates, recorded)
-            self.alone_ausd += cost_ausd(rates, alone)
+            billed_ausd = cost_ausd(rates, recorded)
+            self.billed_ausd += billed_ausd
+            self.alone_ausd += billed_ausd if alone is recorded else cost_ausd(rates, alone)
         if pair is None:
             self.firsts += 1
             return
@@ -150,7 +151,11 @@ class Tally:
             change = self.changes.setdefault(item.change, ChangeTally())
         self.book(recorded, _alone(item, pair[0]), rates, pair, after_long_pause=is_long, change=change)
         if pair[0] == "full":
-            _count_loss(self.losses.setdefault(turn_of(item), Loss()), item, rates)
+            turn = turn_of(item)
+            loss = self.losses.get(turn)
+            if loss is None:
+                loss = self.losses[turn] = Loss()
+            _count_loss(loss, item, rates)
             if is_long and item.request.opens_turn:
                 self.pauses += 1
                 self.pauses_lost += pair[1] != "full"
@@ -202,8 +207,9 @@ def _count_loss(loss: Loss, item: LaneRequest, rates: InputRates | None) -> None
     if rates is not None:
         written_ausd = rates.write_5m if item.ttl == "5m" else rates.write_1h
         dearer_ausd = written_ausd - rates.read
-        loss.reach_ausd += reach * dearer_ausd
-        loss.reach_squares += float(reach * dearer_ausd) ** 2
+        reach_ausd = reach * dearer_ausd
+        loss.reach_ausd += reach_ausd
+        loss.reach_squares += float(reach_ausd) ** 2
         loss.lost_ausd += lost * dearer_ausd
 
 

@@ -13,9 +13,9 @@ Source: observations on 29,257 recorded requests (see `receipt`), and the two pu
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from savemode_cli.core.cache.head import head_tokens
 from savemode_cli.core.cache.lifetimes import GRACE, LIFETIMES
@@ -68,10 +68,12 @@ def gap_of(idle: timedelta | None) -> str:
     return "to_1h" if idle <= LIFETIMES["1h"] else "over_1h"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LaneRequest:
     """
     A request, and what the previous request left in the cache of its lane.
+
+    Every policy and the grade ask the same of it, so what follows from its fields is computed once. It is never changed.
     """
 
     request: "Recorded"
@@ -93,43 +95,44 @@ class LaneRequest:
     """Why its prompt may have changed; None if the record shows no reason."""
     has_thinking_off: bool = False
     """Whether instructions have turned thinking off for it."""
+    cached_tokens: int = field(init=False)
+    """What it reads and writes; if there were several passes, in the last one."""
+    read_tokens: int = field(init=False)
+    """What it read of the prefix; if there were several passes, in the first one."""
+    reach_tokens: int = field(init=False)
+    """The most that it could have read of its lane's prefix."""
+    reads_all: bool = field(init=False)
+    """Whether nine tenths of its reach were read. Breakpoints move, so the last blocks may be written again."""
+    _survives_5m: bool = field(init=False)
+    _survives_1h: bool = field(init=False)
 
-    @property
-    def cached_tokens(self) -> int:
+    def __post_init__(self) -> None:
         """
-        What it reads and writes; if there were several passes, in the last one.
+        Compute what follows from the fields.
         """
-        return self.request.usage.cached_tokens
-
-    @property
-    def read_tokens(self) -> int:
-        """
-        What it read of the prefix; if there were several passes, in the first one.
-        """
-        return self.request.usage.first_read_tokens
-
-    @property
-    def reach_tokens(self) -> int:
-        """
-        The most that it could have read of its lane's prefix.
-        """
-        return min(self.left_tokens, self.request.usage.cached_tokens)
+        usage, idle, left = self.request.usage, self.idle, self.left_tokens
+        tokens = usage.tokens
+        if usage.prefix_tokens is None:
+            read = tokens.read
+            cached = read + tokens.write_5m + tokens.write_1h
+        else:
+            cached, read = usage.cached_tokens, usage.first_read_tokens
+        reach = min(left, cached)
+        self.cached_tokens, self.read_tokens, self.reach_tokens = cached, read, reach
+        self.reads_all = read * 1000 >= reach * _FULL_PERMILLE
+        if idle is None:
+            self._survives_5m = self._survives_1h = False
+        else:
+            self._survives_5m = idle <= (_RENEWED_5M if self.request.opens_turn else _5M)
+            self._survives_1h = idle <= _1H
 
     @property
     def shrunk(self) -> bool:
         """
         Whether the conversation was cut. Then only its head can be read, whatever the TTL is.
         """
-        usage = self.request.usage
-        prompt = usage.cached_tokens + usage.tokens.input
+        prompt = self.cached_tokens + self.request.usage.tokens.input
         return prompt * 1000 < self.left_tokens * _SHRUNK_PERMILLE
-
-    @property
-    def reads_all(self) -> bool:
-        """
-        Whether nine tenths of its reach were read. Breakpoints move, so the last blocks may be written again.
-        """
-        return self.read_tokens * 1000 >= self.reach_tokens * _FULL_PERMILLE
 
     @property
     def gap(self) -> str:
@@ -145,13 +148,12 @@ class LaneRequest:
         A grace is added if a person opens a turn: at the end of a turn the client sends a request that is not recorded,
         and it renews the cache. Recorded requests after a tool result show no grace.
         """
-        if self.idle is None:
-            return False
-        grace = GRACE if ttl == "5m" and self.request.opens_turn else _NO_TIME
-        return self.idle <= LIFETIMES[ttl] + grace
+        return self._survives_1h if ttl == "1h" else self._survives_5m
 
 
 _NO_TIME = timedelta()
+_5M, _1H = LIFETIMES["5m"], LIFETIMES["1h"]
+_RENEWED_5M = _5M + GRACE
 
 
 @dataclass(slots=True)
@@ -257,12 +259,11 @@ def _thinking_after(lane: _Lane, item: LaneRequest) -> Thinking:
     is_off = item.has_thinking_off
     if item.change == "instructions" and item.survives(item.left_ttl) and item.reads_all:
         is_off = False  # the request read its whole prefix, so nothing was switched
-    left = OtherPrefix(lane.left_tokens, lane.ttl, lane.ended_at)
+    left = OtherPrefix(lane.left_tokens, lane.ttl, lane.ended_at) if is_off != lane.thinking.is_off else None
     return lane.thinking.after(item.request, is_off=is_off, left=left)
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(NamedTuple):
     """
     What a request reads and writes under a TTL.
     """

@@ -11,7 +11,7 @@ bodies go through the model of the cache: for these a policy says for how long e
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from savemode_cli.core.cache.lifetimes import LIFETIMES, Lifetime
 from savemode_cli.core.replay.inference import LaneRequest, Ttl, split
@@ -26,8 +26,7 @@ Used = tuple[int, int, int]
 """Tokens written for 5 minutes, written for 1 hour, and read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counterfactual:
+class Counterfactual(NamedTuple):
     """
     What one request would have used under a policy.
     """
@@ -77,8 +76,8 @@ class ReplayPolicy:
 
 
 def _recorded(item: LaneRequest, _: bool) -> Counterfactual:
-    usage = item.request.usage
-    return Counterfactual((usage.tokens.write_5m, usage.tokens.write_1h, usage.tokens.read))
+    tokens = item.request.usage.tokens
+    return Counterfactual((tokens.write_5m, tokens.write_1h, tokens.read))
 
 
 def _under(item: LaneRequest, ttl: Ttl) -> Counterfactual:
@@ -108,6 +107,8 @@ How many keep-warm requests in a row the row `keep-warm` has. More are not worth
 KEPT_WARM = PING_AFTER * KEEP_WARM_PINGS
 """How long they extend the life of a 5-minute cache."""
 
+_LONGEST_KEPT = LIFETIMES["5m"] + KEPT_WARM
+
 
 def pings_in(pause: timedelta) -> int:
     """
@@ -119,7 +120,7 @@ def pings_in(pause: timedelta) -> int:
 def _keep_warm(item: LaneRequest, _: bool) -> Counterfactual:
     if item.request.agent:
         return _under(item, "5m")  # a sub-agent does not wait for a person
-    survives = item.survives("5m") or (item.idle is not None and item.idle <= LIFETIMES["5m"] + KEPT_WARM)
+    survives = item.survives("5m") or (item.idle is not None and item.idle <= _LONGEST_KEPT)
     parts = split(item, "5m", survives=survives)
     return Counterfactual(
         (parts.written_tokens, 0, parts.read_tokens),

@@ -40,13 +40,17 @@ class RequestRates:
         self._prices = prices
         self._rows: dict[tuple[str, date], Price] = {}
         self._rates: dict[tuple[object, ...], InputRates] = {}
+        self._last: tuple[Recorded, InputRates] | None = None
 
     def __call__(self, request: Recorded) -> InputRates:
         """
         The rates of its prompt. They are looked up once for each model, day, length and label.
         """
-        usage = request.usage
-        day = request.started_at.astimezone(UTC).date()
+        last = self._last
+        if last is not None and last[0] is request:
+            return last[1]
+        usage, at = request.usage, request.started_at
+        day = at.date() if at.tzinfo is UTC else at.astimezone(UTC).date()
         row = self._rows.get((request.model, day))
         if row is None:
             row = self._rows[request.model, day] = self._prices.find(request.model, request.started_at).price
@@ -54,7 +58,8 @@ class RequestRates:
         key = (request.model, day, long, usage.speed, usage.service_tier, usage.inference_geo)
         rates = self._rates.get(key)
         if rates is None:
-            rates = self._rates[key] = self._prices.input_rates(usage, request.model, request.started_at)
+            rates = self._rates[key] = self._prices.input_rates(usage, request.model, at)
+        self._last = request, rates
         return rates
 
     def whole_nusd(self, request: Recorded) -> int | None:

@@ -226,7 +226,7 @@ def _total(turns: Iterable[TurnCounts]) -> TurnCounts:
 
 
 def _bill(sessions: Sequence[SessionReplay]) -> WholeBill:
-    recorded = total_of(session.total["recorded"] for session in sessions)
+    recorded = total_of(session.total_under("recorded") for session in sessions)
     counts = unlisted(session.account for session in sessions if session.account is not None)
     return WholeBill(
         prompts_nusd=recorded.expected_nusd(Fraction(1)),
@@ -265,15 +265,16 @@ def _gaps(sessions: Sequence[SessionReplay], changed: Fraction) -> tuple[GapClas
 def _curves(
     sessions: Sequence[SessionReplay], changed: Fraction
 ) -> tuple[tuple[int, ...], dict[PolicyName, tuple[int, ...]]]:
-    slots: dict[int, Cell] = {}
+    slots: dict[int, list[Cell]] = {}
     for session in sessions:
         for (_, hour), cell in session.cells.items():
-            slots.setdefault(hour, Cell()).add(cell)
+            slots.setdefault(hour, []).append(cell)
     hours = tuple(sorted(slots))
     spent = Cell()
     curves: dict[PolicyName, list[int]] = {name: [] for name in REPLAY_POLICIES}
     for hour in hours:
-        spent.add(slots[hour])
+        for cell in slots[hour]:
+            spent.add(cell)
         for name, curve in curves.items():
             curve.append(spent.sums[name].expected_nusd(changed))
     return hours, {name: tuple(curve) for name, curve in curves.items()}

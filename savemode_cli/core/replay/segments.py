@@ -9,7 +9,7 @@ previous segment, and for one that was kept warm.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from typing import Literal
@@ -115,7 +115,13 @@ class PolicySum:
         tokens.write_1h_tokens += write_1h
         tokens.read_tokens += read
         if rates is not None:
-            self.ausd += rates.cost_ausd(plain, write_5m, write_1h, read) + beside_ausd
+            self.ausd += (
+                plain * rates.input
+                + write_5m * rates.write_5m
+                + write_1h * rates.write_1h
+                + read * rates.read
+                + beside_ausd
+            )
         if result.kept_warm_tokens:
             self.kept_warm_tokens += result.kept_warm_tokens
             self.ausd += 0 if rates is None else result.kept_warm_tokens * rates.read
@@ -199,7 +205,7 @@ class Segment:
         warm = results["keep-warm"]
         self.warm_kept.count(plain, warm, rates, beside_ausd)
         if pause == "pause":
-            fresh = replace(five, kept_warm_tokens=kept_warm_tokens(request.usage.cached_tokens, 0, None))
+            fresh = five._replace(kept_warm_tokens=kept_warm_tokens(request.usage.cached_tokens, 0, None))
             self._warm_start.count(plain, fresh, rates, beside_ausd)
             self._warm_start.subtract(_single(plain, warm, rates, beside_ausd))
 

@@ -18,7 +18,7 @@ from savemode_cli.core.replay.inference import LaneRequest, lane_requests
 from savemode_cli.core.replay.policies import REPLAY_POLICIES, Counterfactuals, PolicyName, counterfactuals
 from savemode_cli.core.replay.rates import RequestRates, Rest
 from savemode_cli.core.replay.recording import Recorded, Session, Wanted
-from savemode_cli.core.replay.segments import PolicySum, Segments, SegmentStart, segment_start
+from savemode_cli.core.replay.segments import PolicySum, Segments, SegmentStart, segment_start, total_of
 from savemode_cli.core.replay.stated import Account, account
 from savemode_cli.core.wire.models import is_cloud_model
 
@@ -159,10 +159,13 @@ class SessionReplay:
         """
         What it uses and costs under each policy.
         """
-        total = Cell()
-        for cell in self.cells.values():
-            total.add(cell)
-        return total.sums
+        return {name: self.total_under(name) for name in REPLAY_POLICIES}
+
+    def total_under(self, name: PolicyName) -> PolicySum:
+        """
+        What it uses and costs under one policy.
+        """
+        return total_of(cell.sums[name] for cell in self.cells.values())
 
 
 def replay_session(

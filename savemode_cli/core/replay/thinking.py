@@ -75,18 +75,19 @@ class Thinking:
             return self.is_off or (self.was_seen and request.thinks is False)
         return self.is_off and not request.opens_turn
 
-    def after(self, request: "Recorded", *, is_off: bool, left: OtherPrefix) -> "Thinking":
+    def after(self, request: "Recorded", *, is_off: bool, left: OtherPrefix | None) -> "Thinking":
         """
         What is known after the next request.
 
         Args:
             request: the request.
             is_off: whether it had thinking off.
-            left: the prefix that the lane had before it.
+            left: the prefix that the lane had before it; None if it had thinking as the request before it.
         """
-        other = left if is_off != self.is_off else self.other
+        other = self.other if left is None else left
+        was_seen = self.was_seen or bool(request.thinks)
+        if other is None and was_seen == self.was_seen and is_off == self.is_off:
+            return self
         if other is not None:
             other = replace(other, requests=other.requests + 1)
-        return Thinking(
-            was_seen=self.was_seen or bool(request.thinks), is_off=is_off, other=None if request.restarted else other
-        )
+        return Thinking(was_seen=was_seen, is_off=is_off, other=None if request.restarted else other)

@@ -257,13 +257,14 @@ def decide(
         return _without_history(situation, prompt_nusd)
     hour_share = hour.expected_share(_PRIOR_SAVING[situation])
     shares = {"5m": 0.0, "1h": hour_share}
-    warm = _Saving.of((run.five_nusd, run.five_nusd - run.warm_nusd) for run in runs if run.warm_nusd is not None)
+    warm = None
     if keep_warm is not None:
+        warm = _Saving.of((run.five_nusd, run.five_nusd - run.warm_nusd) for run in runs if run.warm_nusd is not None)
         shares["warm"] = warm.expected_share(keep_warm.prior_saving)
     best = max(shares, key=lambda choice: (shares[choice], choice == "5m"))
     saved = shares.pop(best) - max(shares.values())
     expected = round(saved * hour.usual)
-    if best == "warm":
+    if warm is not None and best == "warm":
         return Decision("5m", situation, expected, _reason(situation, warm.runs, warm.share, "warm"), keeps_warm=True)
     ttl: Lifetime = "1h" if best == "1h" else "5m"
     return Decision(ttl, situation, expected, _reason(situation, hour.runs, hour.share, ttl))
