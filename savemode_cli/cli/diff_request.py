@@ -121,7 +121,7 @@ def report_of(call: "Call", settings: "Settings") -> "Report":
         original=call.body,
         known=judgement.known,
         done=judgement.done,
-        gate=gate(judgement.caller.flags, override_value(), debug=settings.debug),
+        gate=gate(judgement.caller.flags, override_value(), debug=settings.debug, save=settings.save),
         product=judgement.caller.product,
         policy=settings.ttl_policy,
         headers=[("anthropic-beta", beta, with_beta(beta))] if changed else [],

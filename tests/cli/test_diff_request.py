@@ -74,6 +74,17 @@ def test_report() -> None:
         assert expected in said
 
 
+def test_gate_that_the_config_file_opens() -> None:
+    """
+    Where the config file has `save`, the gate is open, as it is for `savemode serve` there.
+    """
+    Path("own.toml").write_text("save = true\n")
+
+    said = " ".join(asked(saved(BODY), "--config", "own.toml").stdout.split())
+
+    assert "shown as if open; in this environment it is open: --save" in said
+
+
 def test_no_beta_header() -> None:
     """
     With the option no header is announced.
