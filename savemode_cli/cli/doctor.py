@@ -57,7 +57,8 @@ def _findings(flags: Flags) -> "Iterator[Finding]":
         yield Finding("INFO", "config", "the checks below ignore the options that cannot be used")
     else:
         named = [str(file) for file in settings.files] + variables()
-        yield Finding("OK", "config", "; ".join(named) if named else "defaults (no config file, no SAVEMODE_ variable)")
+        defaults = "defaults (no config file and no SAVEMODE_ variable sets an option)"
+        yield Finding("OK", "config", "; ".join(named) or defaults)
     if settings.untrusted is not None:
         yield Finding("WARN", "trust", str(settings.untrusted), settings.untrusted.advice)
     for check in _CHECKS:
@@ -158,7 +159,10 @@ def _gate(settings: "Settings") -> "Iterator[Finding]":
     products = settings.products
     if settings.ttl_policy == "product" and not products.idle_prone[settings.product]:
         text = f"/v1/messages counts as {settings.product}, which is not idle-prone: its requests are not upgraded"
-        yield Finding("INFO", "policy", text, "--product posthog_code, or --ttl-policy always")
+        advice = "--product posthog_code, or --ttl-policy always"
+        if not state.on:
+            advice = f"--save upgrades your own requests; for requests with the flag: {advice}"
+        yield Finding("INFO", "policy", text, advice)
     else:
         yield Finding("OK", "policy", f"ttl policy {settings.ttl_policy}, product {settings.product}")
 
