@@ -494,7 +494,7 @@ def test_save(upstream: Upstream) -> None:
 
     said = done.stderr.decode()
     assert [one.body.count(b'"1h"') for one in upstream.received] == [1, 1]
-    assert "cost_controls_dev_override_active: --save: cost controls are on" in said
+    assert "cost_controls_dev_override_active: --save: every request may be edited, whatever its flag says" in said
     assert "2 cache breakpoints upgraded to 1 hour in 2 calls" in said
     assert "--save would" not in said
 

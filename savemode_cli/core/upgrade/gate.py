@@ -89,10 +89,9 @@ def gate_warning(env_value: str | None, *, debug: bool, save: bool = False) -> G
     """
     state = gate(None, env_value, debug=debug, save=save)
     if state.on:
-        name = "--save" if save else f"{ENV}=true"
+        name = "--save" if save else f"{ENV}=true with --debug"
         return GateWarning(
-            "cost_controls_dev_override_active",
-            f"{name}: cost controls are on for every request, whatever its flag says (debug only)",
+            "cost_controls_dev_override_active", f"{name}: every request may be edited, whatever its flag says"
         )
     if save:
         text = "--save has no effect because something turns debug mode off: edits follow the flag of each request"
