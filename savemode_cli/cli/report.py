@@ -258,6 +258,8 @@ def _check_target(file: Path | None) -> None:
     """
     Refuse a file that cannot be written, before everything is read.
     """
+    if file is not None and not file.parent.is_dir():
+        raise BadInput(f"cannot write {file}: there is no folder {file.parent}", hint="give a different file")
     if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
         raise BadInput(
             f"cannot write {file}: it is a folder, or you have no permission to write it", hint="give a different file"

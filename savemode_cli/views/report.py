@@ -172,7 +172,7 @@ def _show_table(report: Report, dimension: By, most: int, console: Console) -> N
         table.add_row(
             _label(report, dimension, key, totals),
             f"{totals.requests:,}",
-            short_count(_all(totals.tokens)),
+            short_count(_all(totals.tokens)) if _all(totals.tokens) else "-",
             percent(totals.read_permille),
             dollars(totals.cost_nusd),
             dollars(totals.missed_nusd) if totals.missed else "-",

@@ -93,6 +93,9 @@ def test_own_transcripts_then_captures_then_the_ledger(savemode: Run) -> None:
         reserve(ledger, hold, (), now)
         settle(ledger, hold.id, 10**9, "reported", now)
     ledger.close()
+    shown = savemode("report", "--ledger", "sqlite:///ledger.db", "--by", "day").out
+    assert " ".join(shown.split()).count("tokens read cost missed") == 1
+    assert shown.splitlines()[-1].split()[3:5] == ["-", "-"], "a ledger does not know tokens"
     charged = json.loads(savemode("report", "--ledger", "sqlite:///ledger.db", "--json").out)
     assert (charged["total"]["requests"], charged["total"]["cost_usd"]) == (2, "2.000000000")
     assert charged["files"] == {"the ledger": 1}
@@ -128,7 +131,7 @@ def test_html(savemode: Run, recorded: Path) -> None:
     assert done.code == 0
     assert "-home-me-work" in Path("report.html").read_text()
     missing = savemode("report", str(recorded), "--html", "no/such/folder.html")
-    assert error_line(missing).startswith("error: cannot write no/such/folder.html: ")
+    assert error_line(missing).startswith("error: cannot write no/such/folder.html: there is no folder no/such")
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_reading(
