@@ -76,7 +76,7 @@ def _adjective(budget: Budget) -> str:
 def _side_by_side(result: Trial, wish: Wish) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     table.add_column("", style="dim", no_wrap=True)
-    table.add_column("guard (decides)", overflow="fold")
+    table.add_column("proxy (decides)", overflow="fold")
     table.add_column("client (advised)", overflow="fold")
     advice, resolved = result.advice, resolved_for(result, wish)
     guard, client = result.status or "no cap", "unknown" if advice is None else advice.state
@@ -135,7 +135,7 @@ def show_table(trials: Sequence[Trial], wish: Wish, console: Console) -> None:
     for name in ("spend", "used"):
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("request", no_wrap=True)
-    table.add_column("guard", no_wrap=True)
+    table.add_column("proxy", no_wrap=True)
     table.add_column("left", justify="right", overflow="fold")
     for name in ("client", "mode"):
         table.add_column(name, no_wrap=True)
@@ -150,7 +150,7 @@ def show_table(trials: Sequence[Trial], wish: Wish, console: Console) -> None:
             for line in saving_lines(wish):
                 console.print(Padding(Text(line), (0, 0, 0, 10)))
     if limit.capped:
-        console.print(Text("for result spend with its headers: --spend USD; for a recorded trace: --trace PATH", "dim"))
+        console.print(Text("one spend with its headers: --spend USD; a recorded trace: --trace PATH", "dim"))
     else:
         console.print(Text("a budget of 0 or less has no cap", style="dim"))
 
@@ -246,7 +246,7 @@ def _show_window(budget: Budget, window: WindowRun, console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     table.add_column("began", no_wrap=True)
     table.add_column("spend", justify="right", overflow="fold")
-    table.add_column("guard", no_wrap=True)
+    table.add_column("proxy", no_wrap=True)
     table.add_column("client", no_wrap=True)
     for tiers in _by_spend(boundaries(budget)):
         names = {tier.scale: tier.name for tier in tiers}

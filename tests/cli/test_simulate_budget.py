@@ -60,6 +60,7 @@ def test_spend(savemode: Run) -> None:
 
     assert (done.code, done.err) == (0, "")
     assert lines(done.out)[0] == "a monthly budget of $20.0000, $17.5000 spent (87.5 %)"
+    assert ["proxy", "(decides)", "client", "(advised)"] in found
     assert ["state", "warn", "engage"] in found
     assert ["a", "request", "starts", "may", "be", "sent"] in found
     assert ["left", "$2.5000"] in found
