@@ -216,7 +216,7 @@ def prune(
 
     if everything == (older_than is not None):
         raise BadInput("give either --older-than or --all", hint="for example --older-than 7d")
-    before = None if older_than is None else _ago(older_than, "--older-than")
+    before = None if older_than is None else _ago(older_than, "--older-than", "7d or 12h")
     with _opened(folder, flags) as store:
         removed = store.prune(before)
         stats = store.stats()
@@ -263,11 +263,11 @@ def parse_when(text: str, option: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        return _ago(text, option)
+        return _ago(text, option, "7d, 12h or 2026-11-24T12:30")
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _ago(text: str, option: str) -> datetime:
+def _ago(text: str, option: str, examples: str) -> datetime:
     from savemode_cli.config.values import keep_for
 
     try:
@@ -275,9 +275,7 @@ def _ago(text: str, option: str) -> datetime:
     except ValueError:
         span = None
     if span is None:
-        raise BadInput(
-            f"{option} {text!r} is not a time", hint="for example 7d or 12h; --since also takes 2026-11-24T12:30"
-        )
+        raise BadInput(f"{option} {text!r} is not a time", hint=f"for example {option} {examples}")
     return datetime.now(UTC) - span
 
 

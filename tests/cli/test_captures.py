@@ -178,6 +178,16 @@ def test_misuse_is_one_error(savemode: Run, folder: Path, words: list[str], foun
     assert len(fresh(folder)) == 3
 
 
+def test_advice_names_the_option_that_was_wrong(savemode: Run, folder: Path) -> None:
+    """
+    `--older-than` takes an age only, and `--since` also a time.
+    """
+    assert savemode("captures", "prune", "--older-than", "x").err.endswith("  for example --older-than 7d or 12h\n")
+    assert savemode("captures", "list", "--since", "x").err.endswith(
+        "for example --since 7d, 12h or 2026-11-24T12:30\n"
+    )
+
+
 def test_show_what_would_change(savemode: Run) -> None:
     """
     The report of diff-request on a stored request, judged by what was recorded of it.
