@@ -72,7 +72,7 @@ COMMANDS: list[CommandLine] = [
     CommandLine("alerts", "Be told when money runs out", "", MONEY),
     CommandLine("alerts test", "Send a test alert by every channel", "savemode_cli.cli.alerts:send_test"),
     CommandLine("prices", "Show what each model costs", "savemode_cli.cli.prices:prices", MONEY),
-    CommandLine("demo", "Compare a day with and without Save Mode", "savemode_cli.cli.demo:demo", SIMULATE),
+    CommandLine("demo", "Compare a day with and without savemode", "savemode_cli.cli.demo:demo", SIMULATE),
     CommandLine(
         "simulate-budget",
         "Try a budget on a spend or a trace",
