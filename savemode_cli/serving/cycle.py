@@ -121,6 +121,8 @@ class Cycle(RequestResponseCycle):
     def _taken(self) -> bytes:
         body = self._first if self._whole is None else self._whole.getvalue()
         self._first, self._whole, self._size = b"", None, 0
+        if not self.more_body:
+            self.flow.resume_reading()  # a client that leaves is noticed only while its connection is read
         return body
 
     def hang_up(self) -> None:
@@ -153,7 +155,6 @@ class Cycle(RequestResponseCycle):
             return
         if self.response_started:
             raise RuntimeError("the answer has already started")
-        self.response_started, self.waiting_for_100_continue = True, False
         lines, closes = [], False
         self._length = None
         for name, value in headers:
@@ -171,7 +172,9 @@ class Cycle(RequestResponseCycle):
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        self.transport.write(b"%b%b\r\n" % (STATUS_LINE[status], _checked_lines(lines)))
+        head = b"%b%b\r\n" % (STATUS_LINE[status], _checked_lines(lines))
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.transport.write(head)
 
     def _frame_unknown_length(self, status: int, lines: list[bytes]) -> None:
         if self.scope["method"] == "HEAD" or status in _NO_BODY:

@@ -138,6 +138,21 @@ def test_client_leaves_before_the_head(wire: Wire, wired: RunningProxy) -> None:
     assert health(wired)["in_flight"] == 0
 
 
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/files"])
+def test_client_of_a_larger_body_leaves(wire: Wire, wired: RunningProxy, path: str) -> None:
+    """
+    The same if the body has come at once and is larger than what the server lets wait.
+    """
+    with End.to(wired.port) as client:
+        client.send(request("POST", path, STREAM[:-1] + b',"x":"' + b"x" * 100_000 + b'"}'))
+        upstream = wire.accept()
+        upstream.message()
+        client.close()
+
+        assert upstream.rest() == b""
+    assert wired.exchange().answer.outcome == "client_gone"
+
+
 def test_client_leaves_in_mid_stream(wire: Wire, wired: RunningProxy) -> None:
     """
     The same in the middle of a stream while no byte comes.

@@ -132,14 +132,18 @@ def test_framing(
 )
 def test_head_that_would_forge_another_header(header: tuple[bytes, bytes]) -> None:
     """
-    Nothing is written of a head that has a line end, a control character or an impossible name in it.
+    Nothing is written of a head that has a line end, a control character or an impossible name in it, and an error can
+    still be answered in its place.
     """
 
     async def started(sent: Sent) -> None:
+        cycle = a_cycle(sent)
         with pytest.raises(RuntimeError, match="invalid HTTP header"):
-            a_cycle(sent).start(200, [header])
+            cycle.start(200, [header])
+        assert sent.data == b""
+        cycle.start(500, [(b"content-length", b"0")])
 
-    assert run(started)[1].data == b""
+    assert run(started)[1].data == b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
 
 
 def test_answer_that_does_not_keep_to_its_length() -> None:
@@ -264,6 +268,27 @@ def test_client_that_sends_too_much_waits() -> None:
         return paused
 
     assert run(much)[0] == [False, True]
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_client_is_read_on_once_its_body_is_taken(pieces: int) -> None:
+    """
+    A hang-up behind a body is noticed only on a connection that is read, so reading goes on even if the last piece of the
+    body was more than may wait.
+    """
+
+    async def taken(sent: Sent) -> tuple[bool, bool]:
+        cycle = a_cycle(sent)
+        if pieces > 1:
+            cycle.add(b"a")
+            await cycle.read(0)
+        cycle.add(bytes(100_000))
+        cycle.more_body = False
+        paused = sent.paused
+        await (cycle.receive() if pieces > 1 else cycle.read(10**6))
+        return paused, sent.paused
+
+    assert run(taken)[0] == (True, False)
 
 
 def test_other_servers_are_refused() -> None:
