@@ -9,6 +9,7 @@ bodies, and requests through an HTTP proxy.
 """
 
 import io
+import re
 import ssl
 from functools import cached_property
 from http import HTTPStatus
@@ -33,6 +34,9 @@ _LONGEST_HEADER_BYTES = 64 * 1024
 _FINAL_STATUSES = range(200, 600)
 """The statuses of a final answer (RFC 9110, section 15). 1xx is interim, and the proxy never asks for an upgrade."""
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""Characters that no header's value contains (RFC 9110, section 5.5). aiohttp accepts most of them."""
+
 _INTERIM_STATUSES = range(100, 200)
 _SWITCHING_PROTOCOLS = 101  # final: the bytes after it are not HTTP
 _LARGE_BYTES = 2**20
@@ -43,6 +47,9 @@ call and one copy.
 
 _NEED_NO_LENGTH = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that need no content-length if there is no body (RFC 9110, section 8.6)."""
+
+_IDEMPOTENT = _NEED_NO_LENGTH | {"PUT", "DELETE"}
+"""Methods whose requests may be sent again if the connection breaks (RFC 9110, section 9.2.2)."""
 
 
 class AiohttpTransport:
@@ -86,7 +93,7 @@ class AiohttpTransport:
         body = request.body
         try:
             if isinstance(body, bytes) and len(body) <= _LARGE_BYTES and not self._proxy_options:
-                answer = await self._send_whole(request, body)
+                answer = await self._send_repeatedly(request, body)
             else:
                 answer = await self._send_by_session(request, body)
         except TimeoutError as error:
@@ -96,7 +103,22 @@ class AiohttpTransport:
         if answer.status not in _FINAL_STATUSES:
             await answer.pieces.aclose()
             raise UpstreamUnreachable(f"{self._upstream.host} sent an invalid HTTP status: {answer.status:03}")
+        if _CONTROL.search(b"".join([value for _, value in answer.headers])):
+            await answer.pieces.aclose()
+            raise UpstreamUnreachable(f"{self._upstream.host} sent a header with a control character")
         return answer
+
+    async def _send_repeatedly(self, request: UpstreamRequest, body: bytes) -> UpstreamAnswer:
+        """
+        Send a request. If the connection breaks, send an idempotent request once more, because the upstream may have closed
+        an idle connection at that moment. aiohttp's session does the same.
+        """
+        try:
+            return await self._send_whole(request, body)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            if request.method not in _IDEMPOTENT:
+                raise
+            return await self._send_whole(request, body)
 
     async def _send_whole(self, request: UpstreamRequest, body: bytes) -> UpstreamAnswer:
         """

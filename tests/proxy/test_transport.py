@@ -291,6 +291,52 @@ def test_connection_that_ended_while_idle_is_not_used(wire: Wire, aside: ThreadP
     assert running.result(10) == 200
 
 
+@pytest.mark.parametrize(("method", "repeated"), [("GET", True), ("HEAD", True), ("POST", False)])
+def test_connection_that_ends_under_a_request(
+    wire: Wire, aside: ThreadPoolExecutor, method: str, repeated: bool
+) -> None:
+    """
+    If the upstream closes an idle connection while the next request is on its way, a request that does no harm twice is
+    sent once more. A call that may be billed is not.
+    """
+
+    async def use(transport: AiohttpTransport) -> int:
+        await collected(await transport.send(outgoing()))
+        answer = await transport.send(outgoing(method))
+        await collected(answer)
+        return answer.status
+
+    running = using(aside, wire.url, use)
+    first = wire.accept()
+    first.message()
+    first.send(OK)
+    first.message()
+    first.close()
+    if repeated:
+        second = wire.accept()
+        second.message()
+        second.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert running.result(10) == 204
+    else:
+        with pytest.raises(UpstreamUnreachable):
+            running.result(10)
+        assert not wire.waiting()
+
+
+@pytest.mark.parametrize("value", [b"a\x01b", b"\x7f"])
+def test_header_with_a_control_character(wire: Wire, aside: ThreadPoolExecutor, value: bytes) -> None:
+    """
+    Such an answer cannot be passed on, and is an error of the upstream.
+    """
+    running = using(aside, wire.url, sending(outgoing()))
+    upstream = wire.accept()
+    upstream.message()
+    upstream.send(b"HTTP/1.1 200 OK\r\nx-a: " + value + b"\r\ncontent-length: 2\r\n\r\n{}")
+
+    with pytest.raises(UpstreamUnreachable, match="control character"):
+        running.result(10)
+
+
 def test_closing_an_unread_answer_ends_its_connection(wire: Wire, aside: ThreadPoolExecutor) -> None:
     """
     The upstream notices that the client has left.
