@@ -22,7 +22,7 @@ import httpx
 
 from savemode_cli.cli.compose import Proxy, compose
 from savemode_cli.config import Settings
-from savemode_cli.config.values import SIMULATED
+from savemode_cli.config.addresses import SIMULATED
 from savemode_cli.core.budget.admission import Hold
 from savemode_cli.core.budget.budget import Budget
 from savemode_cli.core.budget.ledger import reserve, settle

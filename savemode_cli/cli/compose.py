@@ -12,13 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from savemode_cli.cli.opening import (
-    ledger_options,
     open_alerts,
     open_auto,
     open_flags,
     open_keep_warm,
     open_till_with_alerts,
     open_trial,
+    relay_settings,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from savemode_cli.proxy.keep_warm import KeepWarm
     from savemode_cli.proxy.live_pages import Watch
     from savemode_cli.proxy.relay import Relay
-    from savemode_cli.proxy.relay_settings import RelaySettings
     from savemode_cli.proxy.upstream import Transport
     from savemode_cli.serving.access import AccessPolicy
     from savemode_cli.serving.connections import Connections
@@ -190,7 +189,7 @@ def compose(
     sinks = [*sinks, *(sink for sink in (auto, alerts) if sink is not None), *open_trial(settings, announce)]
     watch = _watch(now())
     relay = Relay(
-        _relay_settings(settings, upstream),
+        relay_settings(settings, upstream),
         transport,
         till,
         partial(_record, recent, _hearers(record, watch, sinks), announce),
@@ -256,34 +255,6 @@ def _transport(settings: "Settings", upstream: str, network: "Network") -> "Tran
         read_timeout_s=settings.read_timeout_s,
         proxy=network.proxy,
         tls=network.tls,
-    )
-
-
-def _relay_settings(settings: "Settings", upstream: str) -> "RelaySettings":
-    """
-    The settings of the relay, which forwards to this upstream.
-    """
-    from urllib.parse import urlsplit
-
-    from savemode_cli.clients.table import refusal_statuses
-    from savemode_cli.proxy.relay_settings import RelaySettings
-
-    return RelaySettings(
-        policy=settings.policy,
-        upstream_path=urlsplit(upstream).path.encode(),
-        products=settings.products,
-        debug=settings.debug,
-        save=settings.save,
-        observe=settings.observe,
-        beta_header=settings.beta_header,
-        hold_out=settings.hold_out,
-        forward_posthog_headers=settings.forward_posthog_headers,
-        allow_uncounted=settings.allow_uncounted,
-        tokens=settings.tokens,
-        ledger_options=ledger_options(settings),
-        guard=settings.guard_limits,
-        refusal=settings.refusal_in_force,
-        refusal_statuses=refusal_statuses(),
     )
 
 

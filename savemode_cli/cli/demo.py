@@ -81,7 +81,7 @@ async def _day(*, saves: bool, save: bool = False, screen: "Screen | None" = Non
     import httpx
 
     from savemode_cli.config import Settings
-    from savemode_cli.config.values import SIMULATED
+    from savemode_cli.config.addresses import SIMULATED
     from savemode_cli.core.upgrade.policy import SAVE_POLICY
     from savemode_cli.core.wire.products import PRODUCTS, Products
     from savemode_cli.simulated.clock import Clock

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from savemode_cli.core.exchange.observed import Sink
     from savemode_cli.proxy.auto_ttl import AutoTtl
     from savemode_cli.proxy.keep_warm import KeepWarm
+    from savemode_cli.proxy.relay_settings import RelaySettings
     from savemode_cli.proxy.till import Till
     from savemode_cli.proxy.ttl_key import TtlKeyExperiment
     from savemode_cli.telemetry.flags import Flags
@@ -276,3 +277,31 @@ def open_trial(settings: "Settings", announce: Callable[[str, str], None]) -> "l
     from savemode_cli.proxy.trial_file import TrialFile
 
     return [TrialSink(TrialFile(settings.trial_file), announce)]
+
+
+def relay_settings(settings: "Settings", upstream: str) -> "RelaySettings":
+    """
+    The settings of the relay, which forwards to this upstream.
+    """
+    from urllib.parse import urlsplit
+
+    from savemode_cli.clients.table import refusal_statuses
+    from savemode_cli.proxy.relay_settings import RelaySettings
+
+    return RelaySettings(
+        policy=settings.policy,
+        upstream_path=urlsplit(upstream).path.encode(),
+        products=settings.products,
+        debug=settings.debug,
+        save=settings.save,
+        observe=settings.observe,
+        beta_header=settings.beta_header,
+        hold_out=settings.hold_out,
+        forward_posthog_headers=settings.forward_posthog_headers,
+        allow_uncounted=settings.allow_uncounted,
+        tokens=settings.tokens,
+        ledger_options=ledger_options(settings),
+        guard=settings.guard_limits,
+        refusal=settings.refusal_in_force,
+        refusal_statuses=refusal_statuses(),
+    )

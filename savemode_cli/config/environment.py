@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from savemode_cli.config import values
+from savemode_cli.config import addresses, values
 from savemode_cli.config.option import PREFIX
 from savemode_cli.config.options import OPTIONS
 from savemode_cli.config.settings import Settings
@@ -88,7 +88,7 @@ def with_base_url(settings: Settings, environ: Mapping[str, str] | None = None) 
     if not url or settings.upstream_from in (OPTIONS["upstream"].flag, OPTIONS["upstream"].variable):
         return settings
     try:
-        upstream = values.upstream(url)
+        upstream = addresses.upstream(url)
     except ValueError as error:
         raise ConfigError(f"{BASE_URL} is {values.shown(url)}", hint=f"give {error}, or --upstream") from None
     files = (

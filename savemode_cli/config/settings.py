@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from savemode_cli.config import values
+from savemode_cli.config import addresses, values
 from savemode_cli.config.folders import user_data, user_state
 from savemode_cli.config.options.address import AddressOptions
 from savemode_cli.config.options.alerts import AlertOptions
@@ -77,7 +77,7 @@ class Settings(
         """
         Whether no request leaves this process.
         """
-        return self.upstream == values.SIMULATED
+        return self.upstream == addresses.SIMULATED
 
     @property
     def ledger_url(self) -> str:

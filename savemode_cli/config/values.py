@@ -12,7 +12,6 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from savemode_cli.config.folders import user_captures
 from savemode_cli.core.budget.budget import Budget
@@ -21,11 +20,6 @@ from savemode_cli.core.budget.window import Window, parse_window
 from savemode_cli.core.errors import ConfigError
 from savemode_cli.core.money.amounts import MOST_NUSD, dollars, parse_usd
 from savemode_cli.core.upgrade.policy import MOST_PINGS
-
-SIMULATED = "simulated"
-"""The value of the option `upstream` for the simulated upstream, which runs in this process."""
-
-DEFAULT_POSTHOG_HOST = "https://us.i.posthog.com"
 
 _ANY = "any"  # the name of a budget of which only one term is checked
 T = TypeVar("T")
@@ -72,27 +66,61 @@ def boolean(value: object) -> bool:
     raise ValueError("true or false")
 
 
-def port(value: object) -> int:
+def _whole_number(value: object, most: int, wanted: str) -> int:
     """
-    A port to listen on.
+    A whole number from 0 to `most`; `wanted` says in the error what to give.
     """
     try:
         number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
     except ValueError:
         number = -1
-    if not 0 <= number <= 65535:
-        raise ValueError("a number from 0 to 65535 (0: a free port)")
+    if not 0 <= number <= most:
+        raise ValueError(wanted)
     return number
+
+
+def _number(value: object) -> float:
+    """
+    A number; -1 if it is something else.
+    """
+    try:
+        return float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except (ValueError, OverflowError):
+        return -1.0
+
+
+def _items(value: object, wanted: str) -> list[Any] | tuple[Any, ...]:
+    """
+    The items of a list; in a text they are separated by commas. `wanted` says in the error what to give.
+    """
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise ValueError(wanted)
+    return items
+
+
+def _texts(value: object, wanted: str) -> tuple[str, ...]:
+    """
+    The items of a list of texts, without blanks around them and without empty ones.
+    """
+    items = _items(value, wanted)
+    if not all(isinstance(item, str) for item in items):
+        raise ValueError(wanted)
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def port(value: object) -> int:
+    """
+    A port to listen on.
+    """
+    return _whole_number(value, 65_535, "a number from 0 to 65535 (0: a free port)")
 
 
 def seconds(value: object) -> float:
     """
     A duration in seconds.
     """
-    try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
-    except (ValueError, OverflowError):
-        number = -1.0
+    number = _number(value)
     if not 0 < number < 86_400:
         raise ValueError("a number of seconds above 0 and below a day")
     return number
@@ -102,20 +130,14 @@ def words(value: object) -> tuple[str, ...]:
     """
     A list of names in lower case; in a text they are separated by commas.
     """
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-        raise ValueError("a list of names")
-    return tuple(item.strip().lower() for item in items if item.strip())
+    return tuple(item.lower() for item in _texts(value, "a list of names"))
 
 
 def texts(value: object) -> tuple[str, ...]:
     """
     A list of texts; in a text they are separated by commas.
     """
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-        raise ValueError("a list of texts")
-    return tuple(item.strip() for item in items if item.strip())
+    return _texts(value, "a list of texts")
 
 
 def text(value: object) -> str:
@@ -166,26 +188,14 @@ def team(value: object) -> int:
     """
     The ID of a team in PostHog.
     """
-    try:
-        number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number < 10**18:
-        raise ValueError("the number of a team")
-    return number
+    return _whole_number(value, 10**18 - 1, "the number of a team")
 
 
 def count(value: object) -> int:
     """
     A number of things.
     """
-    try:
-        number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 1_000_000:
-        raise ValueError("a whole number, like 10 (0: no limit)")
-    return number
+    return _whole_number(value, 1_000_000, "a whole number, like 10 (0: no limit)")
 
 
 def one_of(*allowed: str) -> Callable[[object], str]:
@@ -206,53 +216,6 @@ def refusal(value: object) -> str:
     The status of a refusal, which may be written as a number.
     """
     return one_of(*REFUSAL_CHOICES)(str(value) if type(value) is int else value)
-
-
-def upstream(value: object) -> str:
-    """
-    The address of an upstream without its `/v1`, or `SIMULATED`.
-    """
-    if isinstance(value, str) and value.strip().lower() == SIMULATED:
-        return SIMULATED
-    address = _address(value, "an http:// or https:// address, without user, query or fragment, or: simulated")
-    # The paths of requests begin with /v1. Some programs want it in their base URL, so people write it here too.
-    return _ENDPOINT.sub("", address)
-
-
-_ENDPOINT = re.compile(r"(?<=[^/])(?:/v1)+(?:/messages)?$")
-
-
-def posthog_host(value: object) -> str:
-    """
-    The address of PostHog.
-    """
-    return _address(
-        value, f"an http:// or https:// address, without user, query or fragment, like {DEFAULT_POSTHOG_HOST}"
-    )
-
-
-def collector(value: object) -> str:
-    """
-    The address of an OpenTelemetry collector.
-    """
-    return _address(
-        value, "an http:// or https:// address, without user, query or fragment, like http://127.0.0.1:4318"
-    )
-
-
-def _address(value: object, wanted: str) -> str:
-    try:
-        parts = urlsplit(value.strip()) if isinstance(value, str) else urlsplit("")
-    except ValueError:
-        raise ValueError(wanted) from None
-    bare = not (parts.username or parts.password or parts.query or parts.fragment)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
-        raise ValueError(wanted)
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("an address whose port is a number up to 65535") from None
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def table(value: object) -> Mapping[str, Any]:
@@ -293,23 +256,14 @@ def pings(value: object) -> int:
     """
     How many keep-warm requests are sent in a row.
     """
-    try:
-        number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number <= MOST_PINGS:
-        raise ValueError(f"a number of requests from 0 to {MOST_PINGS}")
-    return number
+    return _whole_number(value, MOST_PINGS, f"a number of requests from 0 to {MOST_PINGS}")
 
 
 def share(value: object) -> float:
     """
     A share of a whole, which is not the whole itself.
     """
-    try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
-    except (ValueError, OverflowError):
-        number = -1.0
+    number = _number(value)
     if not 0 <= number < 1:
         raise ValueError("a share from 0 to less than 1, like 0.1")
     return number
@@ -319,25 +273,8 @@ def fractions(value: object) -> tuple[Decimal, ...]:
     """
     Shares of a budget, in their order; in a text they are separated by commas.
     """
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple):
-        raise ValueError("a list of fractions, like [0.5, 0.8, 1]")
+    items = _items(value, "a list of fractions, like [0.5, 0.8, 1]")
     return tuple(sorted({fraction(item) for item in items}))
-
-
-def webhook(value: object) -> str:
-    """
-    The address of a webhook. Its path and its query may be a password.
-    """
-    address = text(value)
-    try:
-        parts = urlsplit(address)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        is_address = False
-    if not is_address:
-        raise ValueError("an http:// or https:// address")
-    return address
 
 
 def command(value: object) -> str:

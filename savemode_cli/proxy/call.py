@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from savemode_cli.core.wire.call import Call
-from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller, conversation_key
+from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller
 from savemode_cli.core.wire.facts import NO_FACTS, Facts
 from savemode_cli.core.wire.prefixes import Beginning
+from savemode_cli.core.wire.sessions import conversation_key
 from savemode_cli.serving.headers import RawHeaders
 
 

@@ -34,7 +34,8 @@ from savemode_cli.core.budget.unwritten import Batch, Unwritten
 from savemode_cli.core.budget.without_ledger import decide_from_memory, fail_for
 from savemode_cli.core.errors import LedgerBusy, LedgerUnavailable
 from savemode_cli.core.money.amounts import dollars
-from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller, Headers, conversation_key
+from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller, Headers
+from savemode_cli.core.wire.sessions import conversation_key
 from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.proxy.local_ledger import LocalLedger, completed
 from savemode_cli.proxy.reservation import Invoice, Quote

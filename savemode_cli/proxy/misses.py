@@ -13,8 +13,8 @@ from savemode_cli.core.diagnosis.history import Asked, History, Prices, betas_of
 from savemode_cli.core.diagnosis.splices import NO_SPLICES, Splice, Splices
 from savemode_cli.core.errors import BadInput
 from savemode_cli.core.upgrade.edits import Edit
-from savemode_cli.core.wire.caller import named_session
 from savemode_cli.core.wire.reading_work import TooMuchWork
+from savemode_cli.core.wire.sessions import named_session
 from savemode_cli.core.wire.usage import Usage
 from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.proxy.progress import ExchangeInProgress

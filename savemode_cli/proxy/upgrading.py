@@ -21,10 +21,10 @@ from savemode_cli.core.upgrade.policy import Policy
 from savemode_cli.core.upgrade.rules import DIAGNOSE
 from savemode_cli.core.upgrade.transform import transform
 from savemode_cli.core.upgrade.upgrade import Upgrade
-from savemode_cli.core.wire.caller import session_and_conversation, trace_id
 from savemode_cli.core.wire.diagnostics import blames_diagnostics
 from savemode_cli.core.wire.facts import Facts
 from savemode_cli.core.wire.messages import blames_cache_control
+from savemode_cli.core.wire.sessions import session_and_conversation, trace_id
 from savemode_cli.proxy.body_reader import BodyReader, facts
 from savemode_cli.proxy.call import CallInProgress
 from savemode_cli.proxy.previous_answers import PreviousAnswers

@@ -25,10 +25,11 @@ from savemode_cli.core.replay.misses import miss_of
 from savemode_cli.core.replay.rates import RequestRates
 from savemode_cli.core.replay.recording import Call, Session
 from savemode_cli.core.replay.stated import Account, account, unlisted
-from savemode_cli.core.wire.caller import Caller, named_session_key, read_caller, session_key
+from savemode_cli.core.wire.caller import Caller, read_caller
 from savemode_cli.core.wire.facts import facts
 from savemode_cli.core.wire.products import PRODUCTS
 from savemode_cli.core.wire.route import read_route
+from savemode_cli.core.wire.sessions import named_session_key, session_key
 from savemode_cli.core.wire.usage import Usage
 from savemode_cli.readers.answers import Ids
 from savemode_cli.readers.files import calls_in

@@ -18,10 +18,10 @@ from savemode_cli.core.replay.recording import Call
 from savemode_cli.core.upgrade.upgrade import Upgrade
 from savemode_cli.core.wire.answer import Answer
 from savemode_cli.core.wire.call import Call as CallPart
-from savemode_cli.core.wire.caller import session_key
 from savemode_cli.core.wire.facts import facts
 from savemode_cli.core.wire.messages import MESSAGES_PATH
 from savemode_cli.core.wire.products import Products
+from savemode_cli.core.wire.sessions import session_key
 from savemode_cli.core.wire.usage import Usage
 from savemode_cli.readers.rebuilt import RebuiltSession
 

@@ -21,51 +21,28 @@ the client's attribution, which the API does not cache; a constant replaces it, 
 request.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from itertools import repeat
 from typing import Any
 
-import msgspec
-
 from savemode_cli.core.replay.recording import Call
 from savemode_cli.core.wire.messages import CONTROL
-from savemode_cli.core.wire.report import ReportedUsage, stop_of, usage_from
-from savemode_cli.core.wire.usage import NO_TOKENS, Tokens, Usage
-from savemode_cli.readers.lines import numbered_lines, open_text
-from savemode_cli.readers.times import utc
-from savemode_cli.readers.transcript_files import Group, Source
+from savemode_cli.core.wire.usage import NO_TOKENS, Tokens
+from savemode_cli.readers.recorded_requests import (
+    Object,
+    Recorded,
+    RecordedAnswer,
+    RecordedRequest,
+    RequestsOfFile,
+    decode_json,
+    encode_json,
+    records_requests,
+)
+from savemode_cli.readers.transcript_files import Group
 
-REQUEST_LINE = "api-request"
-"""The type of a line that records a request."""
-_MARK = f'"{REQUEST_LINE}"'.encode()
-_CHUNK_BYTES = 1024 * 1024
 _ATTRIBUTION = {"type": "text", "text": "x-anthropic-billing-header: (not recorded)"}
-_UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError, ValueError, TypeError)
-_SYNTHETIC = "<synthetic>"
-
-_decode = msgspec.json.Decoder().decode
-
-Object = dict[str, Any]
-
-
-@dataclass(slots=True)
-class _Answered:
-    """
-    The answer to a request, from the lines read so far.
-    """
-
-    usage: Usage
-    ended_at: datetime
-    message: Object
-    """The message without its content."""
-    digest: str
-    """The hash of its content."""
-    request_id: str | None
-    """The API's ID of the request; None if it was not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,32 +60,6 @@ class Response:
 
 
 @dataclass(slots=True)
-class _Request:
-    """
-    A request as it is recorded.
-    """
-
-    place: str
-    agent: str
-    record: Object
-    hashes: tuple[str, ...]
-    started_at: datetime
-
-
-@dataclass(slots=True)
-class Recorded:
-    """
-    What transcripts record of requests. A session may refer to messages of the session that it continues.
-    """
-
-    messages: dict[str, bytes] = field(default_factory=dict)
-    """Each message as JSON, by its hash."""
-    shapes: dict[str, Object] = field(default_factory=dict)
-    hashes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """The messages of each request, by the request's ID."""
-
-
-@dataclass(slots=True)
 class RebuiltSession:
     """
     A session, and the requests that it records.
@@ -119,8 +70,8 @@ class RebuiltSession:
     """Why its requests are not known; "" if they all are."""
     is_recorded: bool = True
     """Whether it records any request: older versions of the client do not."""
-    _requests: list[_Request] = field(default_factory=list)
-    _answers: dict[str, _Answered] = field(default_factory=dict)
+    _requests: list[RecordedRequest] = field(default_factory=list)
+    _answers: dict[str, RecordedAnswer] = field(default_factory=dict)
     _recorded: Recorded = field(default_factory=Recorded)
 
     @property
@@ -167,8 +118,8 @@ class RebuiltSession:
         answered = self._answers.get(self.request_id(number))
         if answered is None:
             return None
-        content = _decode(self._recorded.messages[answered.digest])["content"]
-        body = _json({**answered.message, "content": content})
+        content = decode_json(self._recorded.messages[answered.digest])["content"]
+        body = encode_json({**answered.message, "content": content})
         return Response(body, answered.message.get("model"), answered.message.get("stop_reason"), answered.request_id)
 
     def calls(self) -> Iterator[Call]:
@@ -197,7 +148,7 @@ def rebuilt_sessions(groups: Iterable[Group], are_recorded: Iterable[bool] | Non
             # Other conversations cannot refer to these messages any more.
             family, recorded = (group.project, group.family), Recorded()
         try:
-            searched = any(map(_records_requests, group.sources)) if is_recorded is None else is_recorded
+            searched = any(map(records_requests, group.sources)) if is_recorded is None else is_recorded
             yield _rebuilt(group, recorded, known) if searched else _not_recorded(group)
         except OSError:
             yield RebuiltSession(group, "a file cannot be read")
@@ -216,11 +167,11 @@ def _rebuilt(group: Group, recorded: Recorded, known: set[str]) -> RebuiltSessio
         recorded: what the earlier sessions of its family record; what this session records is added.
         known: the IDs of the requests of all earlier sessions; those of this session are added.
     """
-    requests: list[_Request] = []
-    answers: dict[str, _Answered] = {}
+    requests: list[RecordedRequest] = []
+    answers: dict[str, RecordedAnswer] = {}
     problem = ""
     for source in group.sources:
-        reading = _Reading(source, recorded)
+        reading = RequestsOfFile(source, recorded)
         reading.read()
         requests += reading.requests
         answers |= reading.answers
@@ -242,152 +193,11 @@ def _rebuilt(group: Group, recorded: Recorded, known: set[str]) -> RebuiltSessio
     )
 
 
-def _started(request: _Request) -> datetime:
+def _started(request: RecordedRequest) -> datetime:
     return request.started_at
 
 
-def _records_requests(source: Source) -> bool:
-    try:
-        with open_text(source.path) as file:
-            end = b""
-            while chunk := file.read(_CHUNK_BYTES):
-                if _MARK in end + chunk:
-                    return True
-                end = chunk[-len(_MARK) :]
-    except OSError:
-        pass
-    return False
-
-
-class _Reading:
-    """
-    Reads one file.
-    """
-
-    def __init__(self, source: Source, recorded: Recorded) -> None:
-        self.requests: list[_Request] = []
-        self.answers: dict[str, _Answered] = {}
-        self.problem = ""
-        """Why the requests of the file are not all known; "" if they may be."""
-        self._source = source
-        self._recorded = recorded
-        self._blocks: dict[str, list[Any]] = {}
-        """The content of each answer so far, by the ID of its message."""
-        self._neighbours: list[Any] = []
-        """The content of the user's lines since the last answer."""
-
-    def read(self) -> None:
-        name = self._source.path.name
-        with open_text(self._source.path) as file:
-            for number, line in numbered_lines(file):
-                try:
-                    record = _decode(line)
-                    if isinstance(record, dict):
-                        self._take(record, f"{name}:{number}")
-                except _UNREADABLE:
-                    continue
-
-    def _take(self, record: Object, place: str) -> None:
-        match record.get("type"):
-            case "api-request-shape":
-                self._recorded.shapes[record["shapeHash"]] = _parsed(record["shape"])
-            case "api-request-blob":
-                self._keep(_parsed(record["message"]))
-            case "api-request":
-                self._request(record, place)
-            case "user":
-                self._said(record["message"])
-            case "assistant":
-                self._neighbours.clear()
-                self._answer(record, place)
-
-    def _said(self, message: Object) -> None:
-        """
-        Keep a message, and the one that it makes together with those before it: the results of parallel calls stand in lines of
-        their own, and are sent as one message.
-        """
-        self._keep(message)
-        joined = bool(self._neighbours)
-        self._neighbours += _as_blocks(message).get("content") or ()
-        if joined:
-            self._keep({"role": "user", "content": list(self._neighbours)})
-
-    def _keep(self, message: Object) -> str:
-        digest = message_hash(message)
-        if digest not in self._recorded.messages:
-            self._recorded.messages[digest] = _json(_as_blocks(message))
-        return digest
-
-    def _request(self, record: Object, place: str) -> None:
-        identifier = record["id"]
-        if identifier in self._recorded.hashes:
-            return
-        base = self._recorded.hashes.get(record.get("base") or "", ())
-        hashes = (*base[: record["keep"]], *record["tail"])
-        started_at = utc(datetime.fromisoformat(record["timestamp"]))
-        agent = record.get("agentId") or self._source.agent
-        self._recorded.hashes[identifier] = hashes
-        self.requests.append(_Request(place, agent, record, hashes, started_at))
-
-    def _answer(self, record: Object, place: str) -> None:
-        message = record["message"]
-        blocks = self._blocks.setdefault(message["id"], [])
-        blocks += message["content"]
-        digest = self._keep({"role": "assistant", "content": list(blocks)})
-        if message.get("model") == _SYNTHETIC or record.get("isApiErrorMessage"):
-            return
-        reference = record.get("requestRef")
-        if reference is None:
-            self.problem = self.problem or f"{place}: an answer names no request"
-            return
-        reported = msgspec.convert(message["usage"], ReportedUsage)
-        if reference not in self._recorded.hashes and not self.requests:
-            # A fork begins with a copy of the answers of its origin.
-            return
-        usage = usage_from(reported, stop_of(message.get("stop_reason"), message.get("stop_details")))
-        if usage is not None:
-            ended_at = utc(datetime.fromisoformat(record["timestamp"]))
-            without_content = {name: value for name, value in message.items() if name != "content"}
-            self.answers[reference] = _Answered(usage, ended_at, without_content, digest, record.get("requestId"))
-
-
-def _parsed(value: Any) -> Object:
-    """
-    An object that may be recorded as JSON text.
-    """
-    parsed: Object = _decode(value.encode()) if isinstance(value, str) else value
-    return parsed
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-def message_hash(message: Object) -> str:
-    """
-    The hash under which a message is recorded.
-    """
-    content = message.get("content")
-    if isinstance(content, str):
-        message = {**message, "content": [{"type": "text", "text": content}]}
-    text = json.dumps(_without_control(message), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _without_control(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_control(inner) for key, inner in value.items() if key != CONTROL}
-    if isinstance(value, list):
-        return [_without_control(inner) for inner in value]
-    return value
-
-
-def _as_blocks(message: Object) -> Object:
-    content = message.get("content")
-    return {**message, "content": [{"type": "text", "text": content}]} if isinstance(content, str) else message
-
-
-def _problem(request: _Request, recorded: Recorded) -> str:
+def _problem(request: RecordedRequest, recorded: Recorded) -> str:
     """
     What is missing of a request; "" if nothing is.
     """
@@ -402,7 +212,7 @@ def _problem(request: _Request, recorded: Recorded) -> str:
     return ""
 
 
-def _marked(request: _Request, recorded: Recorded) -> tuple[Object, Mapping[int, Object]]:
+def _marked(request: RecordedRequest, recorded: Recorded) -> tuple[Object, Mapping[int, Object]]:
     """
     A request without its messages, and those of its messages that hold a breakpoint, by their number.
 
@@ -423,7 +233,7 @@ def _marked(request: _Request, recorded: Recorded) -> tuple[Object, Mapping[int,
         place: Any = body
         if first == "messages":
             number = steps.pop(0)
-            place = marked.setdefault(number, _decode(recorded.messages[request.hashes[number]]))
+            place = marked.setdefault(number, decode_json(recorded.messages[request.hashes[number]]))
         elif first is not None:
             place = body[first]
         for step in steps:
@@ -433,16 +243,16 @@ def _marked(request: _Request, recorded: Recorded) -> tuple[Object, Mapping[int,
     return body, marked
 
 
-def _body(request: _Request, recorded: Recorded) -> bytes:
+def _body(request: RecordedRequest, recorded: Recorded) -> bytes:
     body, marked = _marked(request, recorded)
     messages = (
-        _json(marked[number]) if number in marked else recorded.messages[digest]
+        encode_json(marked[number]) if number in marked else recorded.messages[digest]
         for number, digest in enumerate(request.hashes)
     )
-    return b'%s,"messages":[%s]}' % (_json(body)[:-1], b",".join(messages))
+    return b'%s,"messages":[%s]}' % (encode_json(body)[:-1], b",".join(messages))
 
 
-def _call(request: _Request, answered: _Answered | None, session: str, recorded: Recorded) -> Call:
+def _call(request: RecordedRequest, answered: RecordedAnswer | None, session: str, recorded: Recorded) -> Call:
     betas = ",".join(request.record["params"].get("betas", ()))
     headers = [("x-claude-code-session-id", session), ("anthropic-beta", betas)]
     headers += [("x-claude-code-agent-id", request.agent)] if request.agent else []

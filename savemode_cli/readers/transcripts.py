@@ -26,7 +26,7 @@ from savemode_cli.readers.answers import Answer, Answers, Ids, Lane
 from savemode_cli.readers.cost_lines import COST_LINE, CostLines
 from savemode_cli.readers.lines import numbered_lines, objects_in, open_text
 from savemode_cli.readers.problems import Problems
-from savemode_cli.readers.rebuilt import REQUEST_LINE
+from savemode_cli.readers.recorded_requests import REQUEST_LINE
 from savemode_cli.readers.times import utc
 from savemode_cli.readers.transcript_events import Event, event_of, event_of_user, has_thinking
 from savemode_cli.readers.transcript_files import Group, Source

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from savemode_cli.config import values
+from savemode_cli.config import addresses, values
 
 CHECKS: list[tuple[Callable[[object], Any], object, object]] = [
     (values.boolean, " ON ", True),
@@ -28,8 +28,8 @@ CHECKS: list[tuple[Callable[[object], Any], object, object]] = [
     (values.key, "phc_0123", "phc_0123"),
     (values.team, "7", 7),
     (values.one_of("a", "b"), " B ", "b"),
-    (values.upstream, "https://example.com:1/base/", "https://example.com:1/base"),
-    (values.upstream, "Simulated", "simulated"),
+    (addresses.upstream, "https://example.com:1/base/", "https://example.com:1/base"),
+    (addresses.upstream, "Simulated", "simulated"),
     (values.usd, 5.4, 5_400_000_000),
     (values.usd, "0", 0),
     (values.fraction, ".85", Decimal("0.85")),
@@ -55,10 +55,10 @@ REFUSED: list[tuple[Callable[[object], Any], object]] = [
     (values.team, -1),
     (values.team, 10**18),
     (values.one_of("a"), "b"),
-    (values.upstream, "https://user:secret@example.com"),
-    (values.upstream, "ftp://example.com"),
-    (values.upstream, "http://example.com:99999"),
-    (values.upstream, "http://[::1"),
+    (addresses.upstream, "https://user:secret@example.com"),
+    (addresses.upstream, "ftp://example.com"),
+    (addresses.upstream, "http://example.com:99999"),
+    (addresses.upstream, "http://[::1"),
     (values.usd, "-1"),
     (values.usd, True),
     (values.fraction, "0"),
@@ -90,28 +90,3 @@ def test_what_may_not_be_is_told_what_may(check: Callable[[object], Any], writte
         check(written)
 
     assert "secret" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("given", "taken"),
-    [
-        ("https://host", "https://host"),
-        ("https://host/v1", "https://host"),
-        ("https://host/v1/", "https://host"),
-        ("https://host/v1/v1", "https://host"),
-        ("https://host/v1/messages", "https://host"),
-        ("https://host/api/v1", "https://host/api"),
-        ("https://host/anthropic", "https://host/anthropic"),
-        ("https://host/v1/account/anthropic", "https://host/v1/account/anthropic"),
-        ("https://host/api/xv1", "https://host/api/xv1"),
-        ("https://v1", "https://v1"),
-        ("https://v1/v1", "https://v1"),
-        ("http://[::1]:8080/v1", "http://[::1]:8080"),
-        (" Simulated ", "simulated"),
-    ],
-)
-def test_upstream(given: str, taken: str) -> None:
-    """
-    What is forwarded brings its own /v1, so one at the end of the upstream's address is not kept.
-    """
-    assert values.upstream(given) == taken

@@ -4,7 +4,7 @@ The settings of a relay are those that the user has chosen.
 
 from dataclasses import fields
 
-from savemode_cli.cli.compose import _relay_settings
+from savemode_cli.cli.opening import relay_settings
 from savemode_cli.config import Settings
 from savemode_cli.core.wire.access_tokens import AccessTokens, digest_of
 from savemode_cli.proxy.relay_settings import RelaySettings
@@ -29,8 +29,8 @@ def test_every_option_reaches_the_relay() -> None:
     """
     None of its values is the default, if the user has chosen others.
     """
-    plain = _relay_settings(Settings(), "http://127.0.0.1:1")
-    chosen = _relay_settings(CHOSEN, "http://127.0.0.1:1/base")
+    plain = relay_settings(Settings(), "http://127.0.0.1:1")
+    chosen = relay_settings(CHOSEN, "http://127.0.0.1:1/base")
     same = [field.name for field in fields(RelaySettings) if getattr(plain, field.name) == getattr(chosen, field.name)]
 
     assert same == ["products", "refusal_statuses"]

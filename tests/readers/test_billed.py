@@ -15,8 +15,8 @@ from savemode_cli.core.budget.ledger import Charge
 from savemode_cli.core.exchange.capture import Capture
 from savemode_cli.core.exchange.totals import BilledRequest, MissedRead, Totals
 from savemode_cli.core.money.pricing import PriceTable
-from savemode_cli.core.wire.caller import named_session_key
 from savemode_cli.core.wire.products import PRODUCTS
+from savemode_cli.core.wire.sessions import named_session_key
 from savemode_cli.core.wire.usage import Tokens
 from savemode_cli.readers.billed import BilledRequests, of_charges
 from savemode_cli.readers.files import readable, walk

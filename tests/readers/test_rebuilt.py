@@ -5,7 +5,6 @@ Requests that are rebuilt from transcripts that record them.
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,8 @@ from savemode_cli.readers.diagnosed import Reading, bodies_at, diagnosed_request
 from savemode_cli.readers.files import readable, walk
 from savemode_cli.readers.one_call import nth_call
 from savemode_cli.readers.problems import Problems
-from savemode_cli.readers.rebuilt import message_hash, rebuilt_sessions
+from savemode_cli.readers.rebuilt import rebuilt_sessions
+from savemode_cli.readers.recorded_requests import message_hash
 from savemode_cli.readers.transcript_files import groups
 from tests.support.prompts import Object, call, result, text, user
 from tests.support.recording_client import CONTEXT, NOON, RecordingSession, a_recording_session
@@ -156,14 +156,3 @@ def test_one_request_of_a_transcript(tmp_path: Path) -> None:
     session.lines = [line for line in session.lines if not line["type"].startswith("api-")]
     with pytest.raises(BadInput, match="does not record its requests"):
         nth_call(str(session.write(tmp_path)), None, 1, Problems())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("content", ["Hi.", [{"type": "text", "text": "Hi.", "cache_control": {"type": "ephemeral"}}]])
-def test_the_hash_of_a_message(content: Any) -> None:
-    """
-    A string is a block of text, a breakpoint is not content, and the order of keys does not matter. The hash equals the
-    client's.
-    """
-    message = {"content": content, "role": "user"}
-
-    assert message_hash(message) == "e593a35adbd72bc94714edd13e7c6723374bf98972b42d6a97b5b318689baf58"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from savemode_cli.readers.rebuilt import message_hash
+from savemode_cli.readers.recorded_requests import message_hash
 from tests.support.prompts import MODEL, Object, assistant, call, result, text, user
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)

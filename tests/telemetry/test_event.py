@@ -17,7 +17,8 @@ from savemode_cli.core.exchange.bill import usage_of_json
 from savemode_cli.core.exchange.observed import Content
 from savemode_cli.core.money.pricing import Cost
 from savemode_cli.core.upgrade.receipt import Receipt
-from savemode_cli.core.wire.caller import Caller, read_caller, trace_id
+from savemode_cli.core.wire.caller import Caller, read_caller
+from savemode_cli.core.wire.sessions import trace_id
 from savemode_cli.core.wire.usage import Tokens, Usage
 from savemode_cli.telemetry.event import _MEASURED, _NAMESPACE, Origin, ai_generation
 from tests.builders import a_refusal, a_standing, a_verdict, an_allowance, an_edit, an_observed

@@ -4,7 +4,7 @@ Options: where the proxy listens, who may use it, and where it sends requests.
 
 from dataclasses import dataclass
 
-from savemode_cli.config import values
+from savemode_cli.config import addresses, values
 from savemode_cli.config.option import option
 from savemode_cli.core.wire.access_tokens import NO_TOKENS, AccessTokens
 
@@ -38,9 +38,9 @@ class AddressOptions:
     )
     upstream: str = option(
         DEFAULT_UPSTREAM,
-        values.upstream,
+        addresses.upstream,
         metavar="URL",
-        suggestions=(values.SIMULATED, DEFAULT_UPSTREAM),
+        suggestions=(addresses.SIMULATED, DEFAULT_UPSTREAM),
         help="Where requests go: an http(s) address, or: simulated.",
         shown_default="the real API",
         commands=("serve", "run", "doctor"),

@@ -5,7 +5,7 @@ Options: who is told when money runs out. In a config file they can stand in a t
 from dataclasses import dataclass
 from decimal import Decimal
 
-from savemode_cli.config import values
+from savemode_cli.config import addresses, values
 from savemode_cli.config.option import option
 
 _SHARES = tuple(map(Decimal, ("0.5", "0.8", "0.95", "1")))
@@ -35,7 +35,7 @@ class AlertOptions:
     )
     alerts_webhook: str | None = option(
         None,
-        values.webhook,
+        addresses.webhook,
         secret=True,
         help="The address to which alerts are sent as JSON.",
         risk="sends",

@@ -5,7 +5,7 @@ Options: which events are sent to PostHog or written to a file.
 from dataclasses import dataclass
 from pathlib import Path
 
-from savemode_cli.config import values
+from savemode_cli.config import addresses, values
 from savemode_cli.config.option import option
 
 
@@ -16,8 +16,8 @@ class TelemetryOptions:
     """
 
     posthog_host: str = option(
-        values.DEFAULT_POSTHOG_HOST,
-        values.posthog_host,
+        addresses.DEFAULT_POSTHOG_HOST,
+        addresses.posthog_host,
         other_variables=("POSTHOG_HOST",),
         help="The address of PostHog.",
         risk="sends",
@@ -74,7 +74,7 @@ class TelemetryOptions:
     )
     otel_endpoint: str | None = option(
         None,
-        values.collector,
+        addresses.collector,
         metavar="URL",
         help="Send spans and metrics to an OpenTelemetry collector, without prompts and answers.",
         commands=("serve", "run"),

@@ -18,7 +18,8 @@ from savemode_cli.core.exchange.histogram import Histogram
 from savemode_cli.core.exchange.summary import Summary
 from savemode_cli.core.exchange.totals import BilledRequest, Totals
 from savemode_cli.core.money.amounts import amounts
-from savemode_cli.core.wire.caller import Caller, named_session_key
+from savemode_cli.core.wire.caller import Caller
+from savemode_cli.core.wire.sessions import named_session_key
 
 SCHEMA_VERSION = 1
 _HOUR = timedelta(hours=1)

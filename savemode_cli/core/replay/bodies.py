@@ -37,10 +37,11 @@ from savemode_cli.core.replay.sessions import SessionReplay
 from savemode_cli.core.upgrade.edits import ENCODED, Transformed, upgrades
 from savemode_cli.core.upgrade.policy import Policy
 from savemode_cli.core.upgrade.transform import transform
-from savemode_cli.core.wire.caller import Caller, read_caller, session_key
+from savemode_cli.core.wire.caller import Caller, read_caller
 from savemode_cli.core.wire.facts import Facts, facts
 from savemode_cli.core.wire.products import Products
 from savemode_cli.core.wire.route import read_route
+from savemode_cli.core.wire.sessions import session_key
 from savemode_cli.core.wire.usage import Usage
 
 FIRST_BYTE = timedelta(seconds=2)

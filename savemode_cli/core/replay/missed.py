@@ -11,9 +11,9 @@ from savemode_cli.core.errors import BadInput
 from savemode_cli.core.money.pricing import PriceTable
 from savemode_cli.core.replay.bodies import FIRST_BYTE, UNRECORDED, caller_of
 from savemode_cli.core.replay.recording import Call
-from savemode_cli.core.wire.caller import named_session, session_key
 from savemode_cli.core.wire.facts import facts
 from savemode_cli.core.wire.products import PRODUCTS, Products
+from savemode_cli.core.wire.sessions import named_session, session_key
 
 _MOST_LANES, _MOST_PROMPTS, _MOST_BYTES = 1024, 128, 200_000_000
 

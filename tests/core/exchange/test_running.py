@@ -11,7 +11,8 @@ import pytest
 from savemode_cli.core.budget.charge import Settlement
 from savemode_cli.core.exchange.exchange import Exchange
 from savemode_cli.core.exchange.running import Bounds, RunningSummary
-from savemode_cli.core.wire.caller import Caller, named_session_key
+from savemode_cli.core.wire.caller import Caller
+from savemode_cli.core.wire.sessions import named_session_key
 from savemode_cli.core.wire.usage import Tokens, Usage
 from tests.builders import an_exchange
 
