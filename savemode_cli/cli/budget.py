@@ -7,17 +7,16 @@ Rule of this file: it reads and writes the ledger that the proxy uses. The core 
 import re
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from savemode_cli.cli.command import AmountCommand
 from savemode_cli.cli.command_group import Definition
 from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.opened_ledger import ask_proxies, opened_ledger
 from savemode_cli.cli.screen import console, echo, echo_json
 from savemode_cli.core.budget.choices import GUARD
 from savemode_cli.core.errors import BadInput
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from savemode_cli.config import Settings
     from savemode_cli.core.budget.budget import Budget
     from savemode_cli.core.budget.ledger import Ledger
-    from savemode_cli.core.budget.overview import Asked, InForce
 
 Who = Annotated[
     str | None,
@@ -39,7 +37,6 @@ _DURATION = re.compile(r"(\d{1,4})(m|h|d)", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _LONGEST = timedelta(days=31)
 _SET = "for example savemode budget set 20, or savemode budget set NAME 20"
-_HOW = "`savemode serve`, `savemode run` and `savemode budget set` create it"
 
 
 def show(
@@ -245,44 +242,6 @@ def release(
         _say("no hold has expired, so nothing was released")
 
 
-def ask_proxies(settings: "Settings", ledger: "Ledger") -> "Asked":
-    """
-    Ask every running proxy that uses this ledger for its budgets.
-    """
-    from savemode_cli.core.budget.overview import Asked, in_force, merged, read_origin
-    from savemode_cli.serving.running import health_of, running_proxies
-
-    answered: list[str] = []
-    silent: list[str] = []
-    origins: list[InForce] = []
-    mine = settings.ledger_id
-    for proxy in running_proxies(settings.proxies_folder) if mine else ():
-        if proxy.ledger != mine:
-            continue
-        health = health_of(proxy, settings.access_token)
-        try:
-            origins += [read_origin(cap, proxy.url) for cap in (health or {})["caps"]]
-            answered.append(proxy.url)
-        except (KeyError, TypeError, ValueError):
-            silent.append(proxy.url)
-    return Asked(
-        tuple(answered), tuple(silent), merged(origins), in_force(settings.budgets(), ledger.budgets(), ledger.limits())
-    )
-
-
-def open_configured(settings: "Settings") -> "Ledger":
-    """
-    Open the ledger that is configured. The caller closes it.
-
-    Raises:
-        ConfigError: the address is not the address of a ledger.
-        LedgerUnavailable: the ledger cannot be opened.
-    """
-    from savemode_cli.ledgers import open_ledger
-
-    return open_ledger(settings.ledger_url, password=settings.password_of_ledger())
-
-
 def parse_duration(text: str) -> timedelta:
     """
     Read `30m`, `1h` or `1d`.
@@ -295,41 +254,6 @@ def parse_duration(text: str) -> timedelta:
     if not timedelta() < length <= _LONGEST:
         raise BadInput(f"--for {text!r} is not a duration", hint="for example 30m, 1h or 1d; at most 31d")
     return length
-
-
-@contextmanager
-def opened_ledger(
-    flags: Flags, *, missing: Literal["create", "empty", "refuse"] = "create"
-) -> "Iterator[tuple[Settings, Ledger]]":
-    """
-    The settings and the open ledger, which is closed at the end.
-
-    Args:
-        flags: the options of the command.
-        missing: what to do if there is no ledger yet: create it, use an empty one and say so (`empty`), or raise.
-    """
-    from savemode_cli.core.budget.memory_ledger import MemoryLedger
-    from savemode_cli.ledgers import file_of
-
-    settings = flags.settings()
-    if not settings.ledger_id and missing != "empty":
-        raise BadInput(
-            f"the ledger {settings.ledger_url} is in the memory of the proxy, so no command can reach it",
-            hint="restart the proxy with a different --budget, or give a ledger: --ledger sqlite:///ledger.db",
-        )
-    file = file_of(settings.ledger_url)
-    if missing == "create" or file is None or file.exists():
-        ledger = open_configured(settings)
-    else:
-        words = f"there is no ledger at {file}"
-        if missing == "refuse" or flags.given.get("ledger") is not None:
-            raise BadInput(words, hint=_HOW)
-        _say(f"{words} yet, so no spend is recorded\n  {_HOW}")
-        ledger = MemoryLedger()
-    try:
-        yield settings, ledger
-    finally:
-        ledger.close()
 
 
 def _named_amount(words: list[str], name: str | None) -> tuple[str, int]:

@@ -212,7 +212,7 @@ def _ledger(settings: "Settings") -> "Iterator[Finding]":
     """
     The ledger is opened only if it exists, because doctor creates no files.
     """
-    from savemode_cli.cli.budget import ask_proxies
+    from savemode_cli.cli.opened_ledger import ask_proxies
     from savemode_cli.cli.places import why_not_writable
     from savemode_cli.config import shown_url
     from savemode_cli.core.budget.overview import overview

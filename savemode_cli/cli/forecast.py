@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savemode_cli.cli.budget import AsJson, Who, open_configured
+from savemode_cli.cli.budget import AsJson, Who
 from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.opened_ledger import open_configured
 from savemode_cli.cli.progress import progress
 from savemode_cli.cli.screen import echo, echo_json, say, width_of
 from savemode_cli.core.errors import BadInput

@@ -360,7 +360,7 @@ def _stored(settings: "Settings") -> "Budget | None":
     """
     The budget that `savemode budget set` keeps in the ledger; None without one.
     """
-    from savemode_cli.cli.budget import open_configured
+    from savemode_cli.cli.opened_ledger import open_configured
     from savemode_cli.core.budget.budget import DEFAULT_BUDGET
     from savemode_cli.ledgers import file_of
 

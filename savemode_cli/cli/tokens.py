@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savemode_cli.cli.budget import AsJson, ask_proxies, opened_ledger
+from savemode_cli.cli.budget import AsJson
 from savemode_cli.cli.flags import Flags
+from savemode_cli.cli.opened_ledger import ask_proxies, opened_ledger
 from savemode_cli.cli.screen import console, echo, echo_json
 from savemode_cli.core.errors import BadInput
 

@@ -465,15 +465,6 @@ def test_mistakes(savemode: Run, words: list[str], said: str) -> None:
     assert not Path("typo").exists()
 
 
-def test_no_ledger_file(savemode: Run) -> None:
-    """
-    A ledger that cannot be opened is an error line, too.
-    """
-    Path("ledger.db").write_text("this is no database, and long enough to be taken for one" * 20)
-
-    assert "cannot open the ledger ledger.db" in error_line(savemode("budget", "show"))
-
-
 def test_default_ledger(savemode: Run, tmp_path: Path) -> None:
     """
     Without an address it is a file in the user's data folder. To look makes none, and says that there is none and how
