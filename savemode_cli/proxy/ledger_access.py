@@ -7,14 +7,13 @@ requests are judged from memory, and their invoices are kept in memory and writt
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 
-from savemode_cli.core.budget.admission import Allowed, Balance, Decision, Hold, Refused, Standing, decide
-from savemode_cli.core.budget.budget import DEFAULT_BUDGET, Budget, Limit, limit_of
-from savemode_cli.core.budget.charge import ask_nusd
+from savemode_cli.core.budget.admission import Allowed, Decision, Hold, Standing, decide
+from savemode_cli.core.budget.budget import Budget, Limit
 from savemode_cli.core.budget.choices import Fail
 from savemode_cli.core.budget.ledger import (
     CLAIMS,
@@ -27,28 +26,28 @@ from savemode_cli.core.budget.ledger import (
     is_allowed,
     is_lifted,
 )
-from savemode_cli.core.budget.overview import InForce, in_force
-from savemode_cli.core.budget.personal import PersonalLimit
-from savemode_cli.core.budget.scopes import ALL, AgentTree, Process, Spender, identities
+from savemode_cli.core.budget.overview import InForce
+from savemode_cli.core.budget.scopes import Process
 from savemode_cli.core.budget.unwritten import Batch, Unwritten
 from savemode_cli.core.budget.without_ledger import decide_from_memory, fail_for
 from savemode_cli.core.errors import LedgerBusy, LedgerUnavailable
 from savemode_cli.core.money.amounts import dollars
 from savemode_cli.core.wire.caller import UNKNOWN_CALLER, Caller, Headers
-from savemode_cli.core.wire.sessions import conversation_key
-from savemode_cli.proxy.call import CallInProgress
+from savemode_cli.proxy.ledger_steps import (
+    HOLD_LIFETIME,
+    balances_in,
+    decision_after,
+    decision_unknown_after,
+    hold_for,
+    settle_for,
+)
 from savemode_cli.proxy.local_ledger import LocalLedger, completed
+from savemode_cli.proxy.request_limits import RequestLimits
 from savemode_cli.proxy.reservation import Invoice, Quote
 
 T = TypeVar("T")
 
 _MOST_CHANGES = 5  # of the budgets, during one call
-_REMEMBERED_LIMITS = 10_000
-_HOLD_LIFETIME = timedelta(minutes=30)  # longer than any answer; a later bill still counts, once
-
-UNCAPPED = Budget(DEFAULT_BUDGET, 0)
-"""Used if no budget is set: spend is counted anyway, so that a later budget includes it."""
-
 
 _BATCH = 200  # bills that the thread writes in one step, which takes about 10 ms
 _LAST_BATCH = 20  # bills that are written on the event loop, so that no other bill comes in between: 1 ms
@@ -90,22 +89,16 @@ class LedgerAccess:
         """How many calls were never entered in the ledger, and never will be."""
         self._ledger = ledger
         self._announce = announce
-        self._configured = tuple(budgets)
-        self._budgets: Sequence[Budget] = self._configured or (UNCAPPED,)
-        self._origins = in_force(self._configured, ())
-        self._stored: tuple[list[tuple[Budget, int]], tuple[PersonalLimit, ...]] | None = None
+        self._limits = RequestLimits(budgets, process)
         self._allowed_until: datetime | None = None
         self._ignored_overrides: set[str] = set()
         self._busy = False
         self._told_calls = self._told_nusd = 0
         self._fail = fail
-        self._process = process or Process()
-        self._agents = AgentTree()
-        self._kept_limits: dict[tuple[str, str], tuple[datetime, Limit]] = {}
         if trouble is not None:
             self.give_up(trouble)
         if isinstance(ledger, LocalLedger):
-            completed(self._in_force())
+            completed(self._read_terms())
 
     async def post(self, invoices: Sequence[Invoice], quotes: Sequence[Quote]) -> tuple[list[Decision], list[Decision]]:
         """
@@ -125,16 +118,17 @@ class LedgerAccess:
     async def _post(
         self, invoices: Sequence[Invoice], quotes: Sequence[Quote]
     ) -> tuple[list[Decision], list[Decision]]:
-        budgets = await self._in_force() if quotes else ()
+        if quotes:
+            await self._read_terms()
         offset = self._ledger.clock_offset
-        limits = [
-            self._limits(budgets, self._spender_of(quote.call), quote.call.started_at + offset) for quote in quotes
-        ]
+        limits = [self._limits.of_call(quote.call, quote.call.started_at + offset) for quote in quotes]
         reserves = [
-            Reserve(_hold(quote, which, offset), which, quote.call.started_at + offset)
+            Reserve(hold_for(quote, which, offset), which, quote.call.started_at + offset)
             for quote, which in zip(quotes, limits, strict=True)
         ]
-        settles = [_settle(one, one.reservation.hold, offset) for one in invoices if one.reservation.hold is not None]
+        settles = [
+            settle_for(one, one.reservation.hold, offset) for one in invoices if one.reservation.hold is not None
+        ]
         if not settles and not reserves:
             return [one.reservation.decision for one in invoices], []
         posted = await self._posted(settles, reserves)
@@ -142,10 +136,10 @@ class LedgerAccess:
             for settle in settles:
                 self.unwritten.keep(settle)
             decisions = [self._judge_and_hold(one) for one in reserves]
-            settled = [_unknown_after(one.reservation.decision) for one in invoices]
+            settled = [decision_unknown_after(one.reservation.decision) for one in invoices]
         else:
             decisions = posted.decisions
-            settled = [_after(one.reservation.decision, posted.balances) for one in invoices]
+            settled = [decision_after(one.reservation.decision, posted.balances) for one in invoices]
         return settled, [self._said(one, which) for one, which in zip(decisions, limits, strict=True)]
 
     async def look(self, caller: Caller | None, headers: Headers, now: datetime) -> Decision:
@@ -160,11 +154,8 @@ class LedgerAccess:
         return await _with_present_terms(lambda: self._look(caller, headers, now + self._ledger.clock_offset))
 
     async def _look(self, caller: Caller | None, headers: Headers, now: datetime) -> Decision:
-        which = (
-            await self._shared(now)
-            if caller is None
-            else self._limits(await self._in_force(), self._spender(caller, headers), now)
-        )
+        await self._read_terms()
+        which = self._limits.shared(now) if caller is None else self._limits.of_caller(caller, headers, now)
         caller = caller or UNKNOWN_CALLER
         if not which:
             return Allowed(None, None)
@@ -236,8 +227,9 @@ class LedgerAccess:
         return await _with_present_terms(lambda: self._standings(now + self._ledger.clock_offset, personal=personal))
 
     async def _standings(self, now: datetime, *, personal: bool) -> tuple[Standing, ...]:
-        used = [limit for _, limit in self._kept_limits.values() if limit.budget.scope != ALL and now < limit.resets_at]
-        which = {limit.key: limit for limit in (*await self._shared(now), *(used if personal else ()))}.values()
+        await self._read_terms()
+        used = self._limits.personal(now) if personal else ()
+        which = {limit.key: limit for limit in (*self._limits.shared(now), *used)}.values()
         capped = [one for one in which if one.capped]
         looked = await self._ledger.look([one.key for one in capped], now)
         self.unwritten.learn(looked.balances.items())
@@ -249,7 +241,7 @@ class LedgerAccess:
         """
         # Announce it once: the same problem has different messages when a balance is read and when money is reserved.
         if not self.ledger_trouble:
-            what = _what(fail_for(self._budgets, self._fail), self._fail)
+            what = _what(fail_for(self._limits.budgets, self._fail), self._fail)
             self._announce("ledger_unavailable", f"{error.message}; until it answers, {what}")
         self.ledger_trouble = error.message
         self._busy = isinstance(error, LedgerBusy)
@@ -268,7 +260,7 @@ class LedgerAccess:
             LedgerUnavailable: the ledger still does not answer.
         """
         settles = [bill.settle for bill in batch.bills]
-        reserves = [Reserve(hold, (), hold.expires_at - _HOLD_LIFETIME) for hold in batch.holds]
+        reserves = [Reserve(hold, (), hold.expires_at - HOLD_LIFETIME) for hold in batch.holds]
         if not batch:
             await self._ledger.check()
             return
@@ -307,11 +299,11 @@ class LedgerAccess:
         return await _with_present_terms(self._present_origins)
 
     async def _present_origins(self) -> tuple[InForce, ...]:
-        await self._in_force()
+        await self._read_terms()
         if not self.ledger_trouble:
             with suppress(LedgerUnavailable):
                 await self._ledger.look((), datetime.now(UTC))
-        return self._origins
+        return self._limits.origins
 
     async def disconnect(self) -> None:
         """
@@ -344,54 +336,14 @@ class LedgerAccess:
         else:
             await asyncio.sleep(seconds)
 
-    async def _shared(self, now: datetime) -> tuple[Limit, ...]:
-        whose = {ALL: "", "run": self._process.run}
-        return tuple(self._limit(one, whose[one.scope], now) for one in await self._in_force() if one.scope in whose)
-
-    def _spender(self, caller: Caller, headers: Headers) -> Spender:
-        return Spender(caller, headers, lambda: conversation_key(caller, None), "", self._process, self._agents)
-
-    def _spender_of(self, call: CallInProgress) -> Spender:
-        model = call.facts.model or ""
-        return Spender(call.caller, call.inbound.headers, call.named_conversation, model, self._process, self._agents)
-
-    def _limits(self, budgets: Sequence[Budget], spender: Spender, now: datetime) -> tuple[Limit, ...]:
+    async def _read_terms(self) -> None:
         """
-        The limits of a request. A request without a budget is counted anyway.
+        Read the budgets in the ledger. If the ledger cannot be read, the last known budgets stay in force; the next call to
+        it reports the problem.
         """
-        limits = tuple(self._limit(budget, who, now) for budget in budgets for who in identities(budget.scope, spender))
-        return limits or (self._limit(UNCAPPED, "", now),)
-
-    async def _in_force(self) -> Sequence[Budget]:
-        """
-        The budgets in force (see `in_force`). Configured caps do not depend on the ledger, so a deleted or new ledger
-        keeps them.
-        """
-        if self.ledger_trouble:
-            return self._budgets
-        # If the ledger cannot be read, the last known budgets stay in force; the next call to it reports the problem.
-        with suppress(LedgerUnavailable):
-            stored, limits = await self._ledger.terms()
-            version = ([(one, one.set_at_us) for one in stored], limits)
-            if version != self._stored:
-                self._stored = version
-                self._origins = in_force(self._configured, stored, limits)
-                self._budgets = tuple(one.budget for one in self._origins) or (UNCAPPED,)
-        return self._budgets
-
-    def _limit(self, budget: Budget, who: str, now: datetime) -> Limit:
-        """
-        A budget as it applies to `who`. It is cached until its window ends, because computing with calendars is slow and
-        gives the same result for each request. A rolling window ends later with each request.
-        """
-        since, kept = self._kept_limits.get((budget.name, who), (now, None))
-        rolling = budget.window.span is not None
-        if kept is None or rolling or kept.budget is not budget or not since <= now < kept.resets_at:
-            if len(self._kept_limits) > _REMEMBERED_LIMITS:
-                self._kept_limits.clear()
-            kept = limit_of(budget, who, now)
-            self._kept_limits[budget.name, who] = (now, kept)
-        return kept
+        if not self.ledger_trouble:
+            with suppress(LedgerUnavailable):
+                self._limits.learn(*await self._ledger.terms())
 
     async def _posted(self, settles: Sequence[Settle], reserves: Sequence[Reserve]) -> Posted | None:
         """
@@ -406,7 +358,7 @@ class LedgerAccess:
         except LedgerUnavailable as error:
             self.give_up(error)
             return None
-        self.unwritten.learn(_balances(posted))
+        self.unwritten.learn(balances_in(posted))
         if reserves:
             self._allowed_until = posted.allowed_until
         return posted
@@ -465,54 +417,6 @@ async def _with_present_terms(call: Callable[[], Awaitable[T]]) -> T:
         with suppress(TermsChanged):
             return await call()
     raise LedgerBusy("the budgets in the ledger keep changing")
-
-
-def _hold(quote: Quote, limits: Sequence[Limit], offset: timedelta) -> Hold:
-    call = quote.call
-    keys = tuple(dict.fromkeys(limit.key for limit in limits))
-    nusd = ask_nusd(limits, quote.expected_nusd, quote.ceiling_nusd)
-    expires_at = call.started_at + offset + _HOLD_LIFETIME
-    return Hold(call.id, keys, nusd, expires_at, call.facts.model or "", call.caller.override)
-
-
-def _settle(invoice: Invoice, hold: Hold, offset: timedelta) -> Settle:
-    decision, settlement = invoice.reservation.decision, invoice.settlement
-    keys = tuple(one.limit.key for one in decision.standings) if isinstance(decision, Allowed) else ()
-    return Settle(hold.id, settlement.nusd, settlement.basis, invoice.now + offset, keys, hold)
-
-
-def _after(decision: Decision, balances: Mapping[str, Balance]) -> Decision:
-    """
-    The decision with the current state of its budgets. A refusal stays as it was sent.
-    """
-    if isinstance(decision, Refused) or not decision.standings:
-        return decision
-    return decision.after([balances[one.limit.key] for one in decision.standings])
-
-
-def _unknown_after(decision: Decision) -> Decision:
-    """
-    The same if the ledger does not answer. An override stays an override.
-    """
-    if isinstance(decision, Refused) or not decision.standings:
-        return decision
-    return Allowed(decision.hold, "override" if decision.status == "override" else "unknown")
-
-
-def _balances(posted: Posted) -> Iterator[tuple[str, Balance]]:
-    """
-    The balances in an answer of the ledger, including the holds that it wrote.
-    """
-    yield from posted.balances.items()
-    for decision in posted.decisions:
-        if isinstance(decision, Refused):
-            if decision.standing is not None:
-                yield decision.standing.limit.key, decision.standing.balance
-            continue
-        ask_nusd = 0 if decision.hold is None else decision.hold.ask_nusd
-        for one in decision.standings:
-            balance = one.balance
-            yield one.limit.key, Balance(balance.settled_nusd, balance.unsettled_nusd, balance.held_nusd + ask_nusd)
 
 
 def _what(fail: Fail, chosen: Fail | None) -> str:
