@@ -40,7 +40,8 @@ def write(document: Any, name: str) -> str:
     if name.endswith((".yaml", ".yml")):
         import yaml  # noqa: PLC0415 - see above
 
-        text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+        # ASCII only: PyYAML writes U+0085 as it is if it may, and reads it as a line break.
+        text: str = yaml.safe_dump(document, sort_keys=False)
         return text
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from savemode_cli.clients.documents import parse, values_at, with_value, write
@@ -83,6 +83,7 @@ def test_what_is_set_is_found(document: Any, keys: list[str]) -> None:
 
 
 @given(JSON, st.sampled_from(["a.json", "a.yaml", "a.yml"]))
+@example(["\x85"], "a.yaml")
 def test_what_is_written_is_read(document: Any, name: str) -> None:
     """
     In both formats.
