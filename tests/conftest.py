@@ -25,7 +25,9 @@ STARTERS = {"multiprocessing", "socket", "subprocess"} | {
 """The modules through which a test starts a server or a process."""
 
 # How long one example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, so that what fails for one person fails for everybody; `search` draws new ones.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("search", settings.get_profile("default"), derandomize=False)
 settings.register_profile("fast", settings.get_profile("default"), max_examples=10)
 settings.load_profile("default")
 
